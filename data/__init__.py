@@ -1,0 +1,1 @@
+"""Covarion's contact with the outside world: alignments, structures, sources, scoring."""

@@ -1,0 +1,64 @@
+"""A folder of families (``families.tsv`` and one folder each) as rows of a protein table."""
+
+import csv
+from pathlib import Path
+
+from data.errors import TableError
+from data.table import ProteinRow
+
+
+def read_families(
+    folder: str, splits: list[str], representatives: bool = True, only: list[str] | None = None
+) -> list[ProteinRow]:
+    """Rows of the families that are asked for.
+
+    Parameters
+    ----------
+    folder : str
+        Holds ``families.tsv`` and ``ID/msa.a3m.gz``, ``ID/structure.pdb.gz``.
+    splits : list of str
+        Which values of the column ``split``; empty takes all.
+    representatives : bool
+        One family per homology cluster.
+    only : list of str, optional
+        Restrict to these ids.
+
+    Raises
+    ------
+    TableError
+        The folder is absent, or no family is left.
+    """
+    table = Path(folder) / "families.tsv"
+    if not table.is_file():
+        raise TableError(
+            "the folder of families is not there",
+            file=table,
+            remedy="set families: folder to where it is, or name a protein table: --config proteins=FILE",
+        )
+    with table.open(newline="") as stream:
+        found = list(csv.DictReader(stream, delimiter="\t"))
+    unknown = sorted(set(only or []) - {row["id"] for row in found})
+    if unknown:
+        raise TableError(
+            "no such family", file=table, value=", ".join(unknown), remedy="take ids of its column id"
+        )
+    chosen = [
+        row
+        for row in found
+        if (not splits or row["split"] in splits)
+        and (row["representative"] == "1" or not representatives or only)
+        and (not only or row["id"] in only)
+    ]
+    if not chosen:
+        raise TableError("no family is left", file=table, value=f"splits {splits}", remedy="widen the choice")
+    return [_row(Path(folder).resolve() / row["id"], row) for row in chosen]
+
+
+def _row(folder: Path, row: dict[str, str]) -> ProteinRow:
+    return ProteinRow(
+        protein=row["id"],
+        alignment=str(folder / "msa.a3m.gz"),
+        structure=str(folder / "structure.pdb.gz"),
+        split=row["split"] if row["split"] in ("train", "tune", "val") else "",
+        cluster=row["cluster"],
+    )

@@ -1,0 +1,107 @@
+"""Maps that other programs made, as square maps of the query's residues.
+
+Read are CASP RR files, plain matrices (CCMpred), and ``.npz`` with a distogram ``dist`` (trRosetta), or a map
+under ``contact`` or ``score`` (ours).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import MapError
+from data.store import load_arrays, open_text, save_arrays
+
+TRROSETTA_NEAR = 13  # bin 0 is "beyond 20 angstrom", bins 1-12 are 2 to 8 angstrom in half steps
+
+
+def read_map(path: str | Path, length: int) -> np.ndarray:
+    """Score of every pair, higher is more likely in contact.
+
+    Parameters
+    ----------
+    path : path
+    length : int
+        Number of query residues L that the map must have.
+
+    Returns
+    -------
+    float32 [L, L]
+        Symmetric, zero diagonal. Pairs that an RR file leaves out get the lowest score of the file less one.
+
+    Raises
+    ------
+    MapError
+        The file is missing, not of a known form, of another size, or holds a number that is not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MapError("no such map", file=path, remedy="correct the path")
+    full = _from_npz(path) if path.suffix == ".npz" else _from_text(path, length)
+    if full.shape != (length, length):
+        raise MapError(
+            "the map has another size than the query", file=path, value=f"{full.shape}",
+            remedy=f"give a map of {length} residues",
+        )  # fmt: skip
+    if not np.isfinite(full).all():
+        i, j = np.argwhere(~np.isfinite(full))[0]
+        raise MapError("a score is not a number", file=path, place=f"pair {i + 1} {j + 1}", value=full[i, j])
+    full = (full + full.T) / 2
+    np.fill_diagonal(full, 0.0)
+    return full.astype(np.float32)
+
+
+def _from_npz(path: Path) -> np.ndarray:
+    arrays = load_arrays(path)
+    if "dist" in arrays and arrays["dist"].ndim == 3:
+        return arrays["dist"][..., 1:TRROSETTA_NEAR].astype(np.float64).sum(axis=-1)
+    for name in ("contact", "score"):
+        if name in arrays:
+            return arrays[name].astype(np.float64)
+    raise MapError(
+        "no map in the file",
+        file=path,
+        value=", ".join(arrays),
+        remedy="name the array contact, score or dist",
+    )
+
+
+def _from_text(path: Path, length: int) -> np.ndarray:
+    with open_text(path) as stream:
+        lines = [line.split() for line in stream if line.strip()]
+    if lines and len(lines[0]) == len(lines) and len(lines) > 1:
+        try:
+            return np.array(lines, dtype=np.float64)
+        except ValueError as error:
+            raise MapError("not a square matrix of numbers", file=path, value=error) from error
+    return _from_rr(path, lines, length)
+
+
+def _from_rr(path: Path, lines: list[list[str]], length: int) -> np.ndarray:
+    found = {}
+    for number, words in enumerate(lines, 1):
+        if len(words) < 3 or not (words[0].isdigit() and words[1].isdigit()):
+            continue  # header, sequence and remarks
+        i, j = int(words[0]), int(words[1])
+        if not (1 <= i <= length and 1 <= j <= length):
+            raise MapError(
+                "a residue lies outside the query", file=path, place=f"line {number}", value=f"{i} {j}",
+                remedy=f"number residues from 1 to {length}",
+            )  # fmt: skip
+        try:
+            found[min(i, j) - 1, max(i, j) - 1] = float(words[-1])
+        except ValueError as error:
+            raise MapError("not a score", file=path, place=f"line {number}", value=words[-1]) from error
+    if not found:
+        raise MapError(
+            "neither a CASP RR file nor a square matrix", file=path, remedy="bring RR, a matrix or .npz"
+        )
+    full = np.full((length, length), min(found.values()) - 1.0)
+    for (i, j), score in found.items():
+        full[i, j] = full[j, i] = score
+    return full
+
+
+def import_maps(maps: list[tuple[str, str]], alignment: str, out: str) -> None:
+    """Read the foreign maps of a row and write them, under their names, to one ``.npz``."""
+    length = len(str(load_arrays(alignment)["query"]))
+    save_arrays(out, **{name: read_map(path, length) for name, path in maps})

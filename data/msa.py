@@ -1,0 +1,392 @@
+"""Alignments: from any format to tokens over the columns of one query.
+
+Codes are those of `data.alphabet`. Columns are the query's residues, all of them; by default no row and
+no column is left out, so that every program sees the same alignment.
+"""
+
+import gzip
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.alphabet import CODE_OF_BYTE, GAP, UNKNOWN
+from data.errors import AlignmentError
+from data.rows import Layout, Row, a3m_text, first_word, match_bytes, read_rows, survey
+from data.store import atomic_path, sha256
+
+__all__ = ["Alignment", "Row", "crop", "filter_alignment", "read_alignment", "read_rows", "write_a3m"]
+
+log = logging.getLogger(__name__)
+
+Chooser = Callable[[Iterable[tuple[str, str]]], int]
+
+_UNKNOWN_LETTERS = "XBZUOJ"
+_DASH = ord("-")
+
+
+def _code_table() -> np.ndarray:
+    """Codes of upper and lower case bytes alike: lower case in a match column is a residue."""
+    table = CODE_OF_BYTE.copy()
+    table[ord("a") : ord("z") + 1] = table[ord("A") : ord("Z") + 1]
+    return table
+
+
+_CODES = _code_table()
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """An alignment over the residues of its query.
+
+    Attributes
+    ----------
+    names : list of str [N]
+        Full header of each row, the query's first.
+    tokens : int8 [N, L]
+        Codes 0-20 of `data.alphabet`, C-contiguous; row 0 is the query.
+    query : str [L]
+        The query's letters. A residue that the query does not know (X, B, Z, U, O, J) keeps its column
+        and its letter here; its token is a gap like that of any unknown residue.
+    query_name : str
+        Full header of the query's row.
+    columns : int32 [L]
+        0-based match column of the file that each query residue stands in.
+    unknown : int
+        Number of residues X, B, Z, U, O, J in these columns, read as gaps.
+    source : str
+        Path of the file.
+    query_row : int
+        0-based row of the file that the query stands in.
+    """
+
+    names: list[str]
+    tokens: np.ndarray
+    query: str
+    query_name: str
+    columns: np.ndarray
+    unknown: int
+    source: str
+    query_row: int = 0
+
+
+def write_a3m(source_path: str | Path, out_path: str | Path) -> dict:
+    """Write an alignment of any format as gzip A3M, in one step; the bytes depend on the rows alone.
+
+    Parameters
+    ----------
+    source_path : path
+        Alignment in any format of `data.rows.read_rows`.
+    out_path : path
+        File to write (replaced when it exists).
+
+    Returns
+    -------
+    dict
+        ``format``, ``rows``, ``columns`` (match columns), ``unknown`` (count of each of X, B, Z, U, O,
+        J that occurs) and ``sha256`` of the source.
+
+    Raises
+    ------
+    AlignmentError
+        As `data.rows.survey`.
+    """
+    layout = survey(source_path)
+    with (
+        atomic_path(out_path) as temporary,
+        temporary.open("wb") as raw,
+        # No name and no time in the header: equal rows give equal bytes
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as stream,
+    ):
+        for row in read_rows(source_path):
+            stream.write(f">{row.name}\n{a3m_text(row.text, layout)}\n".encode("latin-1"))
+    unknown = {letter: int(layout.letters[ord(letter)]) for letter in _UNKNOWN_LETTERS}
+    return {
+        "format": layout.format,
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "unknown": {letter: count for letter, count in unknown.items() if count},
+        "sha256": sha256(source_path),
+    }
+
+
+def read_alignment(path: str | Path, query: str = "", choose: Chooser | None = None) -> Alignment:
+    """Read an alignment over the columns of its query.
+
+    The file is read two or three times (format, query, rows), so that only the tokens are ever held.
+
+    Parameters
+    ----------
+    path : path
+        Alignment in any format of `data.rows.read_rows`.
+    query : str
+        A row's name, its first word, an accession in it (``sp|P0ABQ4|DYR_ECOLI``, ``NAME/1-90``,
+        ``P0ABQ4.1`` without the version), the row's sequence with or without gaps, or the path of a
+        FASTA file whose first sequence is the query. Empty: `choose`, else the first row.
+    choose : callable, optional
+        Takes (name, ungapped sequence) of all rows and returns the 0-based row that is the query.
+
+    Returns
+    -------
+    Alignment
+
+    Raises
+    ------
+    AlignmentError
+        As `data.rows.survey`; and the query is not in the alignment, has no residue in a match column,
+        or every other row is empty.
+    """
+    layout = survey(path)
+    index = _query_index(path, layout, query, choose)
+    row = next(row for number, row in enumerate(read_rows(path)) if number == index)
+    letters = match_bytes(row.text, layout)
+    columns = np.flatnonzero((letters != _DASH) & (letters != ord("."))).astype(np.int32)
+    if len(columns) == 0:
+        raise AlignmentError(
+            "the query row holds nothing but gaps",
+            file=path,
+            place=f"line {row.line}",
+            value=row.name[:60],
+            remedy="name another row as query",
+        )
+    _log_lost_residues(path, row, len(columns))
+    names, tokens, unknown = _fill_tokens(path, layout, index, columns)
+    text = letters[columns].tobytes().decode("latin-1").upper()
+    return Alignment(names, tokens, text, row.name, columns, unknown, str(path), index)
+
+
+def _log_lost_residues(path: str | Path, row: Row, kept: int) -> None:
+    lost = len(_ungapped(row.text)) - kept
+    if lost:
+        log.warning("%s: %d residues of query %r stand in insertions: no columns", path, lost, row.name[:60])
+
+
+def _fill_tokens(
+    path: str | Path, layout: Layout, index: int, columns: np.ndarray
+) -> tuple[list[str], np.ndarray, int]:
+    """Names, tokens and number of unknown residues over `columns`, row `index` moved to the top."""
+    tokens = np.empty((layout.rows, len(columns)), dtype=np.int8)
+    names = [""] * layout.rows
+    for number, row in enumerate(read_rows(path)):
+        slot = 0 if number == index else number + (number < index)
+        tokens[slot] = _CODES[match_bytes(row.text, layout)[columns]]
+        names[slot] = row.name
+    unknown = tokens == UNKNOWN
+    count = int(np.count_nonzero(unknown))
+    tokens[unknown] = GAP
+    if (tokens[1:] == GAP).all():
+        raise AlignmentError(
+            "every row but the query holds nothing but gaps in the query's columns",
+            file=path,
+            value=names[0][:60],
+            remedy="name another row as query",
+        )
+    if count:
+        log.info("%s: %d residues X, B, Z, U, O or J read as gaps", path, count)
+    return names, tokens, count
+
+
+def _ungapped(text: str) -> str:
+    return text.replace("-", "").replace(".", "").upper()
+
+
+def _query_index(path: str | Path, layout: Layout, query: str, choose: Chooser | None) -> int:
+    """0-based row of the file that is the query."""
+    query = query.strip()
+    if query:
+        return _find_query(path, layout, query)
+    if choose is None:
+        return 0
+    index = int(choose((row.name, _ungapped(row.text)) for row in read_rows(path)))
+    if not 0 <= index < layout.rows:
+        raise AlignmentError("no such row", file=path, value=index, remedy="choose a row of the alignment")
+    return index
+
+
+def _find_query(path: str | Path, layout: Layout, query: str) -> int:
+    """First row that matches a query best: by whole name, first word, accession, then sequence."""
+    sequence = _ungapped(_sequence_of_file(query) or query)
+    best: tuple[int, int] | None = None
+    some: list[str] = []
+    for number, row in enumerate(read_rows(path)):
+        rank = _match_rank(row, layout, query, sequence)
+        if rank == 0:
+            return number
+        if rank is not None and (best is None or rank < best[0]):
+            best = (rank, number)
+        if len(some) < 3:
+            some.append(first_word(row.name)[:40])
+    if best is None:
+        raise AlignmentError(
+            "the query is not in the alignment",
+            file=path,
+            value=query[:60],
+            remedy=f"name a row (the first are {', '.join(some)}) or give a row's whole sequence",
+        )
+    return best[1]
+
+
+def _match_rank(row: Row, layout: Layout, query: str, sequence: str) -> int | None:
+    """How well a row answers a query: 0 is the best, None not at all."""
+    word = first_word(row.name)
+    if row.name == query:
+        return 0
+    if word == query:
+        return 1
+    if query in _accessions(word):
+        return 2
+    if sequence.isalpha():
+        if _ungapped(row.text) == sequence:
+            return 3
+        if _ungapped(match_bytes(row.text, layout).tobytes().decode("latin-1")) == sequence:
+            return 4
+    return None
+
+
+def _accessions(word: str) -> set[str]:
+    """Parts of a name that people call a sequence by: ``sp|P1|X_Y``, ``X_Y/1-90``, ``P1.2``."""
+    parts = set(re.split(r"[|/]", word))
+    return parts | {part.rsplit(".", 1)[0] for part in parts if re.search(r"\.\d+$", part)}
+
+
+def _sequence_of_file(query: str) -> str:
+    """First sequence of the FASTA file that a query names, or an empty string."""
+    looks_like_path = os.sep in query or re.search(r"\.(fa|faa|fasta|seq)(\.gz)?$", query)
+    if not looks_like_path or not Path(query).is_file():
+        return ""
+    return next(read_rows(query)).text
+
+
+def filter_alignment(
+    alignment: Alignment,
+    min_coverage: float = 0.0,
+    max_column_gaps: float = 1.0,
+    max_identity: float = 1.0,
+    max_sequences: int = 0,
+) -> tuple[Alignment, dict]:
+    """Leave out rows and columns, each filter in the order of the parameters; the defaults keep all.
+
+    Parameters
+    ----------
+    alignment : Alignment
+    min_coverage : float
+        Rows with a smaller share of columns that hold a residue are dropped.
+    max_column_gaps : float
+        Columns with a larger share of gaps (over the rows that are left) are dropped, the query's
+        residue with them.
+    max_identity : float
+        A row is dropped when it agrees with an earlier kept row in a larger share of columns (a gap
+        counts as a letter, as in sequence weighting).
+    max_sequences : int
+        At most so many rows, taken evenly spaced from the top to the bottom; 0: no limit.
+
+    Returns
+    -------
+    Alignment, dict
+        The alignment (the query is always kept) and, for the report, ``rows`` and ``columns`` before
+        and after, and for each filter its threshold and how many it dropped.
+
+    Raises
+    ------
+    AlignmentError
+        No column, or no row but the query, is left.
+    """
+    tokens = alignment.tokens
+    rows = _with_query((tokens != GAP).mean(axis=1) >= min_coverage)
+    report: dict = {"rows_before": tokens.shape[0], "columns_before": tokens.shape[1]}
+    report["min_coverage"] = {"threshold": min_coverage, "rows_dropped": int((~rows).sum())}
+    keep = (tokens[rows] == GAP).mean(axis=0) <= max_column_gaps
+    report["max_column_gaps"] = {"threshold": max_column_gaps, "columns_dropped": int((~keep).sum())}
+    kept = np.flatnonzero(rows)
+    distinct = _distinct_rows(tokens[np.ix_(kept, np.flatnonzero(keep))], max_identity)
+    report["max_identity"] = {"threshold": max_identity, "rows_dropped": len(kept) - len(distinct)}
+    kept = kept[distinct]
+    spread = _spread(len(kept), max_sequences)
+    report["max_sequences"] = {"threshold": max_sequences, "rows_dropped": len(kept) - len(spread)}
+    kept = kept[spread]
+    report |= {"rows_after": len(kept), "columns_after": int(keep.sum())}
+    if not keep.any() or len(kept) < 2:
+        raise AlignmentError(
+            "the filters leave nothing", file=alignment.source, value=report, remedy="relax the filters"
+        )
+    return _take(alignment, kept, np.flatnonzero(keep)), report
+
+
+def _with_query(rows: np.ndarray) -> np.ndarray:
+    rows = rows.copy()
+    rows[0] = True
+    return rows
+
+
+def _distinct_rows(tokens: np.ndarray, max_identity: float) -> np.ndarray:
+    """Rows of which none agrees with an earlier one in more than a share of columns."""
+    count, length = tokens.shape
+    if max_identity >= 1.0 or length == 0:
+        return np.arange(count)
+    kept = np.empty_like(tokens)
+    chosen: list[int] = []
+    for row in range(count):
+        agreement = np.count_nonzero(kept[: len(chosen)] == tokens[row], axis=1)
+        if not (agreement > max_identity * length).any():
+            kept[len(chosen)] = tokens[row]
+            chosen.append(row)
+    return np.array(chosen)
+
+
+def _spread(count: int, limit: int) -> np.ndarray:
+    """At most `limit` of `count` rows, evenly spaced, the first among them."""
+    if limit <= 0 or count <= limit:
+        return np.arange(count)
+    return np.floor(np.arange(limit) * (count / limit)).astype(int)
+
+
+def _take(alignment: Alignment, rows: np.ndarray, columns: np.ndarray) -> Alignment:
+    return Alignment(
+        [alignment.names[row] for row in rows],
+        np.ascontiguousarray(alignment.tokens[np.ix_(rows, columns)]),
+        "".join(alignment.query[column] for column in columns),
+        alignment.query_name,
+        alignment.columns[columns],
+        alignment.unknown,
+        alignment.source,
+        alignment.query_row,
+    )
+
+
+def crop(alignment: Alignment, region: str) -> Alignment:
+    """Keep a stretch of the query.
+
+    Parameters
+    ----------
+    alignment : Alignment
+    region : str
+        ``FIRST-LAST``, 1-based positions of the query, both included; empty: all.
+
+    Raises
+    ------
+    AlignmentError
+        The region is malformed or reaches outside the query.
+    """
+    if not region.strip():
+        return alignment
+    match = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", region)
+    first, last = (int(match[1]), int(match[2])) if match else (0, 0)
+    length = len(alignment.query)
+    if not 1 <= first <= last <= length:
+        raise AlignmentError(
+            "the region is not within the query",
+            file=alignment.source,
+            value=region,
+            remedy=f"give FIRST-LAST with 1 <= FIRST <= LAST <= {length}",
+        )
+    return _take(alignment, np.arange(len(alignment.names)), np.arange(first - 1, last))
+
+
+def ungapped_rows(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Yield (name, sequence without gaps, upper case) of each row."""
+    for row in read_rows(path):
+        yield row.name, _ungapped(row.text)

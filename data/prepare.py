@@ -1,0 +1,97 @@
+"""The two stages between files of the world and arrays: alignment.npz and truth.npz."""
+
+import json
+import logging
+from typing import Any
+
+import numpy as np
+
+from data.contacts import save_truth, true_distances
+from data.mapping import best_row, map_query
+from data.msa import crop, filter_alignment, read_alignment
+from data.store import load_arrays, save_arrays
+from data.structure import read_chain
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_alignment(
+    path: str,
+    out: str,
+    structure: str = "",
+    chain: str = "",
+    query: str = "",
+    region: str = "",
+    first_index: int = 1,
+    filters: dict[str, Any] | None = None,
+) -> None:
+    """Read an alignment, choose its query, crop and filter it, and write ``alignment.npz``.
+
+    Parameters
+    ----------
+    path : path
+        Any alignment that :func:`data.msa.read_alignment` reads.
+    out : path
+    structure, chain : str
+        Where given and `query` is empty, the row that matches this chain best is the query.
+    query : str
+        Name or sequence of the query.
+    region : str
+        ``first-last`` in query residues, 1-based.
+    first_index : int
+        Number of the first query residue in what a person reads.
+    filters : dict
+        Arguments of :func:`data.msa.filter_alignment`.
+    """
+    choose = None
+    if structure and not query:
+        target = read_chain(structure, chain)
+        choose = lambda rows: best_row(rows, target)  # noqa: E731 (a closure over the chain)
+    alignment = read_alignment(path, query, choose)
+    if region:
+        alignment = crop(alignment, region)
+    rows = len(alignment.tokens)
+    alignment, report = filter_alignment(alignment, **(filters or {}))
+    logger.info(
+        "query %s, %d columns, %d of %d rows",
+        alignment.query_name,
+        len(alignment.query),
+        len(alignment.tokens),
+        rows,
+    )
+    save_arrays(
+        out,
+        tokens=alignment.tokens,
+        query=alignment.query,
+        query_name=alignment.query_name,
+        columns=alignment.columns,
+        names=np.array(alignment.names),
+        unknown=np.int64(alignment.unknown),
+        filters=json.dumps(report),
+        first_index=np.int32(first_index),
+        source=alignment.source,
+    )
+
+
+def map_structure(
+    alignment: str,
+    structure: str,
+    out: str,
+    chain: str = "",
+    min_identity: float = 0.9,
+    min_coverage: float = 0.5,
+) -> None:
+    """Align the query to its structure and write ``truth.npz``.
+
+    Raises
+    ------
+    StructureError
+        The structure cannot be read or lacks the chain.
+    MappingError
+        Identity or coverage lies below its threshold.
+    """
+    query = str(load_arrays(alignment)["query"])
+    target = read_chain(structure, chain)
+    mapping = map_query(query, target, min_identity=min_identity, min_coverage=min_coverage)
+    logger.info("identity %.3f, coverage %.3f", mapping.identity, mapping.coverage)
+    save_truth(out, true_distances(target, mapping))

@@ -1,0 +1,131 @@
+"""From couplings and frequencies to one score per pair: Frobenius norm, direct information, APC."""
+
+import numpy as np
+
+from data.alphabet import GAP
+from dca.accelerate import jit, prange
+from dca.couplings import Couplings, square
+from dca.frequencies import pair_frequencies, site_frequencies
+
+
+def frobenius(model: Couplings) -> np.ndarray:
+    """Frobenius norm of each pair's couplings over the 20 amino acids, the gap left out.
+
+    Call it on zero-sum couplings (Ekeberg et al. 2013); leaving out the gap follows the same paper.
+
+    Returns
+    -------
+    float32 [L, L]
+        Symmetric, zero diagonal.
+    """
+    amino = model.couplings[:, :GAP, :GAP]
+    return square(np.sqrt(np.einsum("pab,pab->p", amino, amino)), model.length)
+
+
+def apc(raw: np.ndarray) -> np.ndarray:
+    """Average product correction: S_ij - S_i S_j / S, with means over the off-diagonal (Dunn et al. 2008).
+
+    The published form leaves the diagonal out of the means, as here; some programs count it as zeros.
+
+    Parameters
+    ----------
+    raw : float [L, L]
+        Symmetric, zero diagonal.
+
+    Returns
+    -------
+    float32 [L, L]
+        Symmetric, zero diagonal; a map without any signal is returned as it is.
+    """
+    length = raw.shape[0]
+    if length < 2 or not raw.any():
+        return raw.astype(np.float32)
+    mean = raw.sum(axis=0, dtype=np.float64) / (length - 1)
+    corrected = raw - np.outer(mean, mean) / mean.mean()
+    np.fill_diagonal(corrected, 0.0)
+    return corrected.astype(np.float32)
+
+
+def mutual_information(tokens: np.ndarray, weights: np.ndarray, pseudocount: float = 1.0) -> np.ndarray:
+    """Mutual information of each pair of columns over the 21 letters, in nats.
+
+    Frequencies get `pseudocount` sequences spread evenly over the q x q cells, so that shallow
+    alignments do not score pairs by their empty cells.
+
+    Returns
+    -------
+    float32 [L, L]
+        Symmetric, not negative, zero diagonal.
+    """
+    pairs = pair_frequencies(tokens, weights)
+    neff = float(weights.sum(dtype=np.float64))
+    q = pairs.shape[1]
+    share = pseudocount / (neff + pseudocount)
+    pairs = (1 - share) * pairs + np.float32(share / q**2)
+    information = np.zeros(pairs.shape[0], dtype=np.float32)
+    _information(pairs, information)
+    return square(information, tokens.shape[1])
+
+
+@jit(parallel=True)
+def _information(pairs: np.ndarray, information: np.ndarray) -> None:
+    q = pairs.shape[1]
+    for p in prange(pairs.shape[0]):
+        one = np.zeros(q)
+        two = np.zeros(q)
+        for a in range(q):
+            for b in range(q):
+                one[a] += pairs[p, a, b]
+                two[b] += pairs[p, a, b]
+        total = 0.0
+        for a in range(q):
+            for b in range(q):
+                total += pairs[p, a, b] * np.log(pairs[p, a, b] / (one[a] * two[b]))
+        information[p] = max(total, 0.0)
+
+
+def direct_information(
+    model: Couplings, tokens: np.ndarray, weights: np.ndarray, pseudocount: float = 0.5
+) -> np.ndarray:
+    """Direct information of each pair: mutual information of the two-site model, in nats.
+
+    The two-site model has the pair's couplings and the fields that reproduce both one-site
+    frequencies (Morcos et al. 2011, PNAS 108:E1293, equations 9-11 of its text). Invariant to the gauge.
+
+    Returns
+    -------
+    float32 [L, L]
+        Symmetric, zero diagonal.
+    """
+    sites = site_frequencies(tokens, weights)
+    sites = (1 - pseudocount) * sites + pseudocount / sites.shape[1]
+    first, second = np.triu_indices(model.length, 1)
+    information = np.zeros(first.size, dtype=np.float32)
+    _direct_information(model.couplings, sites, first, second, information)
+    return square(information, model.length)
+
+
+@jit(parallel=True)
+def _direct_information(
+    couplings: np.ndarray, sites: np.ndarray, first: np.ndarray, second: np.ndarray, information: np.ndarray
+) -> None:
+    q = sites.shape[1]
+    for p in prange(first.shape[0]):
+        one, two = sites[first[p]], sites[second[p]]
+        boltzmann = np.exp(couplings[p].astype(np.float64))
+        left, right = np.full(q, 1.0 / q), np.full(q, 1.0 / q)
+        change = 1.0
+        while change > 1e-4:  # alternate rescaling of rows and columns converges for positive matrices
+            new_left = one / np.dot(boltzmann, right)
+            new_left /= new_left.sum()
+            new_right = two / np.dot(boltzmann.T, new_left)
+            new_right /= new_right.sum()
+            change = max(np.abs(new_left - left).max(), np.abs(new_right - right).max())
+            left, right = new_left, new_right
+        total = 0.0
+        norm = np.dot(left, np.dot(boltzmann, right))
+        for a in range(q):
+            for b in range(q):
+                joint = left[a] * boltzmann[a, b] * right[b] / norm
+                total += joint * np.log((joint + 1e-100) / (one[a] * two[b]))
+        information[p] = total

@@ -1,0 +1,1 @@
+"""The refiner: a network that turns coevolution into calibrated contact probabilities."""

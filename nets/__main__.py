@@ -1,0 +1,85 @@
+"""``python -m nets ALIGNMENT``: refined contact probabilities of one alignment."""
+
+import argparse
+import logging
+import sys
+
+import numpy as np
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m nets", description=__doc__)
+    parser.add_argument("alignment", help="A3M, A2M, FASTA, Stockholm or PSICOV file, plain or gzip")
+    parser.add_argument("--weights", default="default", help="name of shipped weights or a .safetensors file")
+    parser.add_argument(
+        "--expert",
+        action="append",
+        default=[],
+        metavar="NAME=MAP",
+        help="foreign map that the weights ask for",
+    )
+    parser.add_argument("--query", default="", help="name or sequence of the query (default: the first row)")
+    parser.add_argument("--identity", type=float, default=0.8, help="identity of the sequence weights")
+    parser.add_argument("--min-separation", type=int, default=6, help="smallest j - i that is printed")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("-o", "--output", metavar="MAP.npz", help="probabilities and distances of all pairs")
+    return parser.parse_args()
+
+
+def _print_pairs(contact: np.ndarray, query: str, min_separation: int) -> None:
+    first, second = np.triu_indices(len(query), min_separation)
+    for k in np.argsort(-contact[first, second], kind="stable"):
+        i, j = first[k], second[k]
+        print(i + 1, j + 1, query[i], query[j], f"{contact[i, j]:.4f}", sep="\t")
+
+
+def _run(options: argparse.Namespace) -> None:
+    import torch
+
+    from data.foreign import read_map
+    from data.msa import read_alignment
+    from data.store import save_arrays
+    from dca.accelerate import set_threads
+    from dca.weights import sequence_weights
+    from nets.checkpoint import choose_device, load_refiner
+    from nets.features import compute_features
+    from nets.predict import predict
+
+    set_threads(options.threads)
+    torch.set_num_threads(options.threads)
+    loaded = load_refiner(options.weights, choose_device(options.device))
+    alignment = read_alignment(options.alignment, options.query)
+    experts = dict(text.split("=", 1) for text in options.expert)
+    foreign = {name: read_map(path, len(alignment.query)) for name, path in experts.items()}
+    weights = sequence_weights(alignment.tokens, options.identity)
+    names = loaded.model.config.pair_maps
+    prediction = predict(loaded, compute_features(alignment.tokens, weights, names, foreign))
+    if options.output:
+        save_arrays(
+            options.output,
+            **vars(prediction),
+            weights=loaded.name,
+            weights_sha256=loaded.sha256,
+            query=alignment.query,
+            columns=alignment.columns,
+            neff=np.float32(weights.sum()),
+        )
+    _print_pairs(prediction.contact, alignment.query, options.min_separation)
+
+
+def main() -> int:
+    """Exit code 0 only when the result is whole."""
+    from data.errors import CovarionError
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        _run(_arguments())
+    except (CovarionError, ValueError, OSError) as error:
+        print(f"python -m nets: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""Weights and checkpoints as safetensors: tensors plus JSON, nothing that could run code."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from data.errors import MapError
+from data.store import atomic_path, sha256
+from nets.config import RefinerConfig, as_metadata, from_metadata
+from nets.model import Refiner
+from nets.shipped import PRETRAINED, find_weights
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A refiner ready to predict.
+
+    Attributes
+    ----------
+    model : Refiner
+        In evaluation mode.
+    calibration : list of [slope, intercept]
+        One pair for short, medium and long range.
+    card : dict
+        What it was trained on; see ``nets/pretrained/*.md``.
+    name, sha256 : str
+        Name or path that it was asked by, and the checksum of its file.
+    """
+
+    model: Refiner
+    calibration: list[list[float]]
+    card: dict[str, Any]
+    name: str
+    sha256: str
+
+
+def save_weights(
+    path: str | Path,
+    tensors: dict[str, torch.Tensor],
+    config: RefinerConfig,
+    calibration: list[list[float]],
+    card: dict[str, Any],
+) -> None:
+    """Write weights that open without any other file."""
+    metadata = {"config": as_metadata(config), "calibration": calibration, "card": card}
+    with atomic_path(path) as temporary:
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            temporary,
+            metadata={name: json.dumps(value) for name, value in metadata.items()},
+        )
+
+
+def load_refiner(name: str, device: str = "cpu") -> Loaded:
+    """Open weights by name or path.
+
+    Raises
+    ------
+    MapError
+        The file is missing, is no safetensors file, or was written by another version.
+    """
+    path = find_weights(name)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as archive:
+            metadata = {key: json.loads(value) for key, value in (archive.metadata() or {}).items()}
+            tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a dict)
+        model = Refiner(from_metadata(RefinerConfig, metadata["config"]))
+        model.load_state_dict({key: value.float() for key, value in tensors.items()})
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise MapError(
+            "not refiner weights of this version",
+            file=path,
+            value=error,
+            remedy="train again or use 'default'",
+        ) from error
+    shown = path.stem if path.parent == PRETRAINED else str(name)
+    return Loaded(model.to(device).eval(), metadata["calibration"], metadata["card"], shown, sha256(path))
+
+
+def digest(settings: Any) -> str:
+    """Short checksum of JSON-able settings, to tell whether a checkpoint belongs to them."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def choose_device(device: str) -> str:
+    """``auto`` becomes ``cuda`` where there is a CUDA device, else ``cpu``; other names stay."""
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,124 @@
+"""Settings of the refiner and of its training, carried inside every checkpoint."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+INFINITY = 1e9
+BIN_EDGES = (
+    0.0,
+    4.0,
+    5.0,
+    6.0,
+    7.0,
+    8.0,
+    9.0,
+    10.0,
+    11.0,
+    12.0,
+    13.0,
+    14.0,
+    15.0,
+    16.0,
+    18.0,
+    20.0,
+    INFINITY,
+)
+SEPARATION_STARTS = (1, 2, 3, 4, 5, 6, 9, 12, 18, 24, 36, 60)
+
+
+@dataclass(frozen=True)
+class RefinerConfig:
+    """Shape of the network and the channels it reads.
+
+    Attributes
+    ----------
+    pair_maps : tuple of str
+        Named maps that are stacked as input channels, see ``nets.features.PAIR_MAPS``.
+    channels : int
+        Width C of the residual trunk.
+    blocks : int
+        Number of residual blocks, two 3 x 3 convolutions each.
+    dilations : tuple of int
+        Dilation of the blocks, cycled.
+    pool_every : int
+        Row and column averages are mixed in before each block whose number is a multiple of it.
+    dropout : float
+        Share of channels dropped inside a block while training.
+    bin_edges : tuple of float
+        Edges of the distance bins in angstrom, B + 1 of them; 8 must be one, contacts end there.
+    """
+
+    pair_maps: tuple[str, ...] = ("ridge", "mi")
+    channels: int = 48
+    blocks: int = 12
+    dilations: tuple[int, ...] = (1, 2, 4, 8)
+    pool_every: int = 4
+    dropout: float = 0.1
+    bin_edges: tuple[float, ...] = BIN_EDGES
+
+    def __post_init__(self) -> None:
+        if 8.0 not in self.bin_edges:
+            raise ValueError(f"8 angstrom must be an edge of the distance bins, got {self.bin_edges}")
+
+    @property
+    def bins(self) -> int:
+        """Number of distance bins B."""
+        return len(self.bin_edges) - 1
+
+    @property
+    def contact_bins(self) -> int:
+        """Number of bins that lie below 8 angstrom."""
+        return self.bin_edges.index(8.0)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the refiner is trained.
+
+    Attributes
+    ----------
+    steps : int
+        Number of updates; the learning rate rises over the first twentieth and falls along a cosine.
+    batch : int
+        Crops per update, accumulated one by one, so that proteins of any length mix.
+    crop : int
+        Side of the square that is cut from longer maps, in residues.
+    learning_rate, weight_decay : float
+        Of AdamW; weights that are vectors (norms, biases) do not decay.
+    contact_weight : float
+        Weight of the contact loss beside the distance loss.
+    average : float
+        Decay of the running average of the weights that is saved and used.
+    precision : str
+        ``float32``, or ``bfloat16`` for mixed precision (fast on a GPU and on CPUs with such instructions).
+    evaluate_every, save_every : int
+        Updates between two looks at the tuning families, and between two checkpoints.
+    seed : int
+        Of the initial weights, the order of examples, crops and dropout.
+    """
+
+    steps: int = 3000
+    batch: int = 4
+    crop: int = 112
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    contact_weight: float = 3.0
+    average: float = 0.995
+    precision: str = "float32"
+    evaluate_every: int = 250
+    save_every: int = 100
+    seed: int = 1
+
+
+def as_metadata(config: Any) -> dict[str, Any]:
+    """Plain dictionary of a settings object, for JSON."""
+    return asdict(config)
+
+
+def from_metadata(kind: type, content: dict[str, Any]) -> Any:
+    """Settings object from :func:`as_metadata`; keys that this version does not know are an error."""
+    known = {f.name for f in fields(kind)}
+    unknown = sorted(set(content) - known)
+    if unknown:
+        raise ValueError(f"{kind.__name__} does not know {', '.join(unknown)}: written by another version")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})

@@ -1,0 +1,242 @@
+"""Training examples: features of one protein at several depths of its alignment, with its true distances."""
+
+import logging
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data.alphabet import Q
+from data.contacts import contact_map
+from data.errors import CovarionError
+from data.store import load_arrays, save_arrays
+from dca.simulate import simulate_family
+from dca.weights import sequence_weights
+from nets.config import BIN_EDGES
+from nets.features import PAIR_MAPS, Features, compute_features
+from nets.losses import UNRESOLVED
+from nets.model import Pixels
+
+logger = logging.getLogger(__name__)
+
+FEATURE_NAMES = ("couplings", "maps", "sites", "scalars")
+SHALLOWEST = 16
+
+
+@dataclass(frozen=True)
+class Example:
+    """One protein of a training set.
+
+    Attributes
+    ----------
+    protein : str
+    path : str
+        File written by :func:`write_example`.
+    cluster : str
+        Homology cluster: all of its members stand on one side of the split and share one weight.
+    split : str
+        ``train`` or ``tune``.
+    """
+
+    protein: str
+    path: str
+    cluster: str
+    split: str
+
+
+def distance_bins(distance: np.ndarray, edges: Sequence[float] = BIN_EDGES) -> np.ndarray:
+    """Bin of each packed pair.
+
+    Parameters
+    ----------
+    distance : float32 [L, L]
+        Angstrom, NaN where a residue is not resolved.
+
+    Returns
+    -------
+    uint8 [P]
+        255 where not resolved.
+    """
+    packed = distance[np.triu_indices(distance.shape[0], 1)]
+    bins = np.searchsorted(np.asarray(edges[1:-1]), packed, side="right").astype(np.uint8)
+    return np.where(np.isnan(packed), UNRESOLVED, bins).astype(np.uint8)
+
+
+def subsample(tokens: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """The query and `rows` - 1 other rows drawn without replacement, in their old order."""
+    others = 1 + np.sort(rng.permutation(tokens.shape[0] - 1)[: rows - 1])
+    return tokens[np.concatenate([[0], others])]
+
+
+def depths(rows: int, count: int, rng: np.random.Generator) -> list[int]:
+    """`rows` itself and up to `count` - 1 smaller depths, spread evenly over the logarithm."""
+    chosen = [rows]
+    if rows <= 2 * SHALLOWEST:
+        return chosen
+    edges = np.linspace(np.log(rows), np.log(SHALLOWEST), count)
+    for high, low in pairwise(edges):
+        chosen.append(int(np.exp(rng.uniform(low, high))))
+    return chosen
+
+
+def write_example(
+    path: str | Path,
+    tokens: np.ndarray,
+    distance: np.ndarray,
+    rng: np.random.Generator,
+    count: int = 3,
+    names: tuple[str, ...] = PAIR_MAPS,
+    identity: float = 0.8,
+) -> None:
+    """Compute and save the features of one protein at `count` depths of its alignment.
+
+    Parameters
+    ----------
+    path : path
+        ``.npz``: ``bins`` uint8 [P], ``depths`` int32 [K], and for each depth k the arrays of
+        :class:`nets.features.Features` with suffix ``_k``.
+    tokens : int8 [N, L]
+        The query is row 0.
+    distance : float32 [L, L]
+        True distances in angstrom, NaN where not resolved.
+    rng : numpy Generator
+        Chooses depths and rows.
+    """
+    arrays: dict[str, np.ndarray] = {"bins": distance_bins(distance)}
+    chosen = depths(tokens.shape[0], count, rng)
+    for k, rows in enumerate(chosen):
+        shallow = tokens if rows == tokens.shape[0] else subsample(tokens, rows, rng)
+        features = compute_features(shallow, sequence_weights(shallow, identity), names)
+        arrays |= {f"{name}_{k}": getattr(features, name) for name in FEATURE_NAMES}
+    save_arrays(path, depths=np.array(chosen, dtype=np.int32), pair_maps=np.array(names), **arrays)
+
+
+def build_example(
+    alignment: str, truth: str, out: str, depths: int, identity: float, pair_maps: Sequence[str], seed: int
+) -> None:
+    """Training example of a protein from its ``alignment.npz`` and ``truth.npz``."""
+    tokens, distance = load_arrays(alignment)["tokens"], load_arrays(truth)["distance"]
+    rng = np.random.default_rng([seed, zlib.crc32(Path(out).parent.name.encode())])
+    write_example(out, tokens, distance, rng, depths, tuple(pair_maps), identity)
+
+
+def build_simulated(
+    truth: str,
+    out: str,
+    rows: int,
+    number: int,
+    depths: int,
+    identity: float,
+    pair_maps: Sequence[str],
+    seed: int,
+) -> None:
+    """Training example of a family simulated on a real fold: a Potts model on its contacts, sampled along a tree.
+
+    Unresolved residues have no contacts in the model and no bins in the labels.
+    """
+    distance = load_arrays(truth)["distance"]
+    rng = np.random.default_rng([seed, number, zlib.crc32(Path(out).parent.name.encode())])
+    tokens = simulate_family(contact_map(distance), rows, rng)
+    write_example(out, tokens, distance, rng, depths, tuple(pair_maps), identity)
+
+
+def read_example(path: str | Path, k: int) -> tuple[Features, np.ndarray]:
+    """Features at depth number `k` (modulo the number there is) and the true bins."""
+    with np.load(path, allow_pickle=False) as archive:
+        k %= len(archive["depths"])
+        return Features(*(archive[f"{name}_{k}"] for name in FEATURE_NAMES)), archive["bins"]
+
+
+def packed_rectangle(rows: np.ndarray, cols: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Packed pair of every pixel of a rectangle, and whether the pixel lies below the diagonal.
+
+    Diagonal pixels get pair 0; their separation of 0 keeps them out of losses and maps.
+
+    Returns
+    -------
+    pair : int64 [H, W]
+    below : bool [H, W]
+    """
+    low = np.minimum(rows[:, None], cols[None, :]).astype(np.int64)
+    high = np.maximum(rows[:, None], cols[None, :]).astype(np.int64)
+    pair = low * length - low * (low + 1) // 2 + high - low - 1
+    return np.where(low == high, 0, pair), rows[:, None] > cols[None, :]
+
+
+def cut_pixels(features: Features, rows: np.ndarray, cols: np.ndarray) -> Pixels:
+    """A rectangle of all input channels as a batch of one, on the CPU."""
+    pair, below = packed_rectangle(rows, cols, features.length)
+    couplings = features.couplings[pair]  # [H, W, q * q]
+    turned = couplings[below].reshape(-1, Q, Q).transpose(0, 2, 1)
+    couplings[below] = turned.reshape(len(turned), -1)  # below the diagonal the two letters swap roles
+    couplings[rows[:, None] == cols[None, :]] = 0
+    return Pixels(
+        couplings=torch.from_numpy(couplings)[None],
+        maps=torch.from_numpy(features.maps[pair].astype(np.float32))[None],
+        rows=torch.from_numpy(features.sites[rows].astype(np.float32))[None],
+        cols=torch.from_numpy(features.sites[cols].astype(np.float32))[None],
+        separation=torch.from_numpy(np.abs(rows[:, None] - cols[None, :]).astype(np.int64))[None],
+        scalars=torch.from_numpy(features.scalars.astype(np.float32))[None],
+    )
+
+
+def cut_bins(bins: np.ndarray, rows: np.ndarray, cols: np.ndarray, length: int) -> torch.Tensor:
+    """True bins of a rectangle, uint8 [1, H, W]."""
+    pair, _ = packed_rectangle(rows, cols, length)
+    return torch.from_numpy(np.where(rows[:, None] == cols[None, :], UNRESOLVED, bins[pair]))[None]
+
+
+def check_split(examples: Sequence[Example]) -> None:
+    """Refuse a training set in which a homology cluster stands on both sides of the split.
+
+    Raises
+    ------
+    CovarionError
+        Names the cluster and its proteins.
+    """
+    side: dict[str, Example] = {}
+    for example in examples:
+        other = side.setdefault(example.cluster, example)
+        if other.split != example.split:
+            raise CovarionError(
+                "a homology cluster stands in two splits",
+                place=f"cluster {example.cluster}",
+                value=f"{other.protein} ({other.split}), {example.protein} ({example.split})",
+                remedy="move all of its proteins to one split of the protein table",
+            )
+
+
+def example_at(number: int, clusters: Sequence[Sequence[Example]], seed: int) -> Example:
+    """Example number `number` of the endless training stream, a function of its arguments alone.
+
+    In each epoch every cluster comes once, in a fresh order, by one random member: clusters weigh
+    the same whatever their size, and a resumed run needs no state of the stream.
+    """
+    epoch, place = divmod(number, len(clusters))
+    order = np.random.default_rng([seed, epoch]).permutation(len(clusters))
+    members = clusters[order[place]]
+    return members[np.random.default_rng([seed, epoch, place]).integers(len(members))]
+
+
+def by_cluster(examples: Sequence[Example]) -> list[list[Example]]:
+    """Examples grouped by homology cluster, in the order of the clusters' names."""
+    clusters: dict[str, list[Example]] = {}
+    for example in examples:
+        clusters.setdefault(example.cluster, []).append(example)
+    return [clusters[name] for name in sorted(clusters)]
+
+
+def random_crop(example: Example, crop: int, rng: np.random.Generator) -> tuple[Pixels, torch.Tensor]:
+    """A random depth and a random square of an example, whole where it is no longer than `crop`."""
+    features, bins = read_example(example.path, int(rng.integers(1 << 16)))
+    length = features.length
+    starts = rng.integers(0, max(1, length - crop + 1), size=2)
+    # Half of the squares lie on the diagonal, where most contacts are; the other half anywhere.
+    if rng.random() < 0.5:
+        starts[1] = starts[0]
+    rows, cols = (np.arange(start, min(length, start + crop)) for start in starts)
+    return cut_pixels(features, rows, cols), cut_bins(bins, rows, cols, length)

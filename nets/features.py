@@ -1,0 +1,106 @@
+"""What the refiner sees of an alignment: the only place where `nets` calls `dca`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.alphabet import GAP, Q
+from dca.couplings import Couplings
+from dca.frequencies import site_frequencies
+from dca.gauge import zero_sum
+from dca.gaussian import ridge
+from dca.maps import apc, frobenius, mutual_information
+
+PAIR_MAPS = ("ridge", "mi")
+SITE_CHANNELS = 20 + Q + 2
+QUANTUM = 1 / 12
+EXPERT_PREFIX = "expert:"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Inputs of the refiner for one alignment.
+
+    Attributes
+    ----------
+    couplings : int8 [P, q * q]
+        Zero-sum ridge couplings of the packed pairs, divided by their root mean square, square-rooted with
+        their sign, in steps of 1/12: eight bits hold the heavy tail, and a third of the memory does.
+    maps : float16 [P, M]
+        Named APC-corrected maps, standardised over the pairs, through asinh.
+    sites : float16 [L, 43]
+        Query one-hot (20), profile (21), entropy (1), share of gaps (1).
+    scalars : float32 [2]
+        log(Neff) / 10 and log(L) / 10.
+    """
+
+    couplings: np.ndarray
+    maps: np.ndarray
+    sites: np.ndarray
+    scalars: np.ndarray
+
+    @property
+    def length(self) -> int:
+        """Number of columns L."""
+        return self.sites.shape[0]
+
+
+def compute_features(
+    tokens: np.ndarray, weights: np.ndarray, names: tuple[str, ...] = PAIR_MAPS, foreign: dict | None = None
+) -> Features:
+    """All channels of one alignment.
+
+    Parameters
+    ----------
+    tokens : int8 [N, L]
+        The query is row 0.
+    weights : float32 [N]
+        Sequence weights at 80 % identity.
+    names : tuple of str
+        Pair maps in the order of the channels: ``ridge``, ``mi``, or ``expert:NAME`` for a foreign map.
+    foreign : dict of str to float [L, L]
+        Maps for the ``expert:`` channels.
+
+    Raises
+    ------
+    ValueError
+        A name is not known, or a foreign map is missing.
+    """
+    model = zero_sum(ridge(tokens, weights))
+    maps = [_standardised(_pair_map(name, model, tokens, weights, foreign or {})) for name in names]
+    sites = _site_channels(tokens, weights)
+    scalars = np.array([np.log(weights.sum(dtype=np.float64)), np.log(tokens.shape[1])]) / 10
+    return Features(_compand(model), np.stack(maps, axis=1), sites, scalars.astype(np.float32))
+
+
+def _pair_map(
+    name: str, model: Couplings, tokens: np.ndarray, weights: np.ndarray, foreign: dict
+) -> np.ndarray:
+    if name == "ridge":
+        return apc(frobenius(model))
+    if name == "mi":
+        return apc(mutual_information(tokens, weights))
+    if name.startswith(EXPERT_PREFIX) and name.removeprefix(EXPERT_PREFIX) in foreign:
+        return foreign[name.removeprefix(EXPERT_PREFIX)]
+    raise ValueError(f"pair map {name!r} is neither one of {', '.join(PAIR_MAPS)} nor a map that was given")
+
+
+def _standardised(full: np.ndarray) -> np.ndarray:
+    packed = full[np.triu_indices(full.shape[0], 1)].astype(np.float64)
+    spread = packed.std()
+    return np.arcsinh((packed - packed.mean()) / (spread if spread > 0 else 1.0)).astype(np.float16)
+
+
+def _compand(model: Couplings) -> np.ndarray:
+    flat = model.couplings.reshape(len(model.couplings), -1)
+    size = np.sqrt(np.mean(np.square(flat), dtype=np.float64))
+    scaled = flat / np.float32(size if size > 0 else 1.0)
+    rooted = np.sign(scaled) * np.sqrt(np.abs(scaled)) / np.float32(QUANTUM)
+    return np.clip(np.rint(rooted), -127, 127).astype(np.int8)
+
+
+def _site_channels(tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    profile = site_frequencies(tokens, weights)
+    query = np.eye(Q)[tokens[0]][:, :GAP]
+    entropy = -(profile * np.log(profile + 1e-9)).sum(axis=1, keepdims=True)
+    return np.hstack([query, profile, entropy, profile[:, GAP:]]).astype(np.float16)

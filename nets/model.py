@@ -1,0 +1,142 @@
+"""The refiner network, readable top to bottom.
+
+Pairs (i, j) are pixels. Couplings enter through a learned linear embedding of their q x q block, sites
+through an outer sum of two embeddings, the separation |i - j| through a table; residual blocks of
+dilated 3 x 3 convolutions follow; the output is a distribution over distance bins for each pair, made
+symmetric by averaging its logits with their transpose.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from data.alphabet import Q
+from nets.config import SEPARATION_STARTS, RefinerConfig
+from nets.features import QUANTUM, SITE_CHANNELS
+
+
+@dataclass
+class Pixels:
+    """A batch of rectangles cut from pair maps: rows i, columns j.
+
+    Attributes
+    ----------
+    couplings : int8 [n, H, W, q * q]
+    maps : float32 [n, H, W, M]
+    rows, cols : float32 [n, H, 43] and [n, W, 43]
+    separation : int64 [n, H, W]
+        |i - j|.
+    scalars : float32 [n, 2]
+    """
+
+    couplings: Tensor
+    maps: Tensor
+    rows: Tensor
+    cols: Tensor
+    separation: Tensor
+    scalars: Tensor
+
+    def to(self, device: torch.device) -> "Pixels":
+        """The same batch on another device."""
+        return Pixels(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+class Normalise(nn.Module):
+    """Layer norm over the channels of each pixel: the same for a crop and for a whole map."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, C, H, W] in channels-last memory -> the same shape."""
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """Pre-activation residual block: norm, ReLU, dilated 3 x 3, ReLU, dropout, 3 x 3, add.
+
+    One norm a block: beside the convolutions, norms are what a CPU spends its time on.
+    """
+
+    def __init__(self, channels: int, dilation: int, dropout: float, pool: bool):
+        super().__init__()
+        self.norm = Normalise(channels)
+        self.first = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.drop = nn.Dropout2d(dropout)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.pool = nn.Linear(channels, 2 * channels) if pool else None
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, C, H, W] -> [n, C, H, W]."""
+        y = functional.relu(self.norm(x))
+        if self.pool is not None:
+            y = y + self._context(y)
+        y = functional.relu(self.first(y))
+        return x + self.second(self.drop(y))
+
+    def _context(self, y: Tensor) -> Tensor:
+        # Averages along a row and along a column tell a pair how its two residues fare with all others.
+        along = self.pool(y.mean(dim=3).transpose(1, 2)).transpose(1, 2)  # [n, 2C, H]
+        across = self.pool(y.mean(dim=2).transpose(1, 2)).transpose(1, 2)  # [n, 2C, W]
+        half = y.shape[1]
+        return along[:, :half, :, None] + across[:, half:, None, :]
+
+
+class Refiner(nn.Module):
+    """Distance distribution and contact probability of every pair of residues."""
+
+    def __init__(self, config: RefinerConfig):
+        super().__init__()
+        self.config = config
+        width = config.channels
+        self.embed_couplings = nn.Linear(Q * Q, width)
+        self.embed_maps = nn.Linear(len(config.pair_maps), width)
+        self.embed_sites = nn.Linear(SITE_CHANNELS, 2 * width)
+        self.embed_scalars = nn.Linear(2, width)
+        self.embed_separation = nn.Embedding(len(SEPARATION_STARTS) + 1, width)
+        self.register_buffer("separation_starts", torch.tensor(SEPARATION_STARTS), persistent=False)
+        self.blocks = nn.ModuleList(
+            Block(
+                width,
+                config.dilations[b % len(config.dilations)],
+                config.dropout,
+                pool=config.pool_every > 0 and b % config.pool_every == 0,
+            )
+            for b in range(config.blocks)
+        )
+        self.norm = Normalise(width)
+        self.head = nn.Conv2d(width, config.bins, 1)
+
+    def forward(self, pixels: Pixels) -> Tensor:
+        """Logits of the distance bins, [n, H, W, B], not yet symmetric."""
+        return self.trunk(self.embed(pixels))
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """Embedded pixels [n, H, W, C] to logits [n, H, W, B]."""
+        x = x.permute(0, 3, 1, 2)  # [n, C, H, W], channels-last in memory
+        for block in self.blocks:
+            x = block(x)
+        return self.head(functional.relu(self.norm(x))).permute(0, 2, 3, 1).float()
+
+    def embed(self, pixels: Pixels) -> Tensor:
+        """Sum of the embeddings of all inputs, [n, H, W, C]."""
+        width = self.config.channels
+        x = self.embed_couplings(pixels.couplings.to(self.embed_couplings.weight.dtype) * QUANTUM)
+        stream = x.dtype  # bfloat16 under autocast: the residual stream keeps it, to move half the bytes
+        x = x + self.embed_maps(pixels.maps)
+        x = x + self.embed_sites(pixels.rows)[:, :, None, :width]
+        x = x + self.embed_sites(pixels.cols)[:, None, :, width:]
+        x = x + self.embed_scalars(pixels.scalars)[:, None, None, :]
+        bins = torch.bucketize(pixels.separation, self.separation_starts, right=True)
+        return (x + self.embed_separation(bins)).to(stream)
+
+
+def contact_logit(logits: Tensor, contact_bins: int) -> Tensor:
+    """Log odds of a distance below 8 angstrom from the bins' logits, [..., B] -> [...]."""
+    near = torch.logsumexp(logits[..., :contact_bins], dim=-1)
+    return near - torch.logsumexp(logits[..., contact_bins:], dim=-1)

@@ -1,0 +1,101 @@
+"""From features to calibrated contact probabilities and distance distributions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import expit
+
+from data.store import load_arrays, save_arrays
+from nets.checkpoint import Loaded, choose_device, load_refiner
+from nets.dataset import cut_pixels
+from nets.features import Features, compute_features
+from nets.model import Refiner, contact_logit
+
+CHUNK_PIXELS = 1 << 17
+RANGE_STARTS = (12, 24)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Refined map of one protein.
+
+    Attributes
+    ----------
+    contact : float32 [L, L]
+        Calibrated probability that the C-beta atoms are closer than 8 angstrom; symmetric, zero diagonal.
+    distance : float32 [L, L, B]
+        Probability of each distance bin, not calibrated; symmetric.
+    bin_edges : float32 [B + 1]
+        Angstrom; the last edge stands for infinity.
+    """
+
+    contact: np.ndarray
+    distance: np.ndarray
+    bin_edges: np.ndarray
+
+
+@torch.no_grad()
+def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
+    """Symmetric logits of the distance bins for a whole map, float32 [L, L, B] on the CPU.
+
+    The couplings are embedded some rows at a time: 441 numbers a pair never stand in memory at once.
+    """
+    device = next(model.parameters()).device
+    length = features.length
+    every = np.arange(length)
+    step = max(1, CHUNK_PIXELS // length)
+    parts = [
+        model.embed(cut_pixels(features, every[start : start + step], every).to(device))
+        for start in range(0, length, step)
+    ]
+    logits = model.trunk(torch.cat(parts, dim=1))[0].cpu()
+    return (logits + logits.transpose(0, 1)) / 2
+
+
+def predict(loaded: Loaded, features: Features) -> Prediction:
+    """Refine one protein's map.
+
+    Parameters
+    ----------
+    loaded : Loaded
+        From :func:`nets.checkpoint.load_refiner`.
+    features : Features
+        Computed with the channels of ``loaded.model.config.pair_maps``.
+    """
+    config = loaded.model.config
+    logits = distance_logits(loaded.model, features)
+    distance = torch.softmax(logits, dim=-1).numpy()
+    odds = contact_logit(logits, config.contact_bins).numpy().astype(np.float64)
+    separation = np.abs(np.subtract.outer(np.arange(len(odds)), np.arange(len(odds))))
+    slope, intercept = np.moveaxis(np.array(loaded.calibration)[np.digitize(separation, RANGE_STARTS)], -1, 0)
+    contact = expit(slope * odds + intercept).astype(np.float32)
+    np.fill_diagonal(contact, 0.0)
+    return Prediction(contact, distance, np.array(config.bin_edges, dtype=np.float32))
+
+
+def refine_file(
+    alignment: str,
+    weights: str,
+    out: str,
+    refiner: str,
+    name: str,
+    device: str = "auto",
+    threads: int = 1,
+) -> None:
+    """Refine the map of an ``alignment.npz`` with its ``weights.npz`` and write ``refined.npz``.
+
+    Parameters
+    ----------
+    refiner : path
+        Weights of the network.
+    name : str
+        What reports call them.
+    """
+    torch.set_num_threads(threads)
+    loaded = load_refiner(refiner, choose_device(device))
+    features = compute_features(
+        load_arrays(alignment)["tokens"], load_arrays(weights)["weights"], loaded.model.config.pair_maps
+    )
+    prediction = predict(loaded, features)
+    save_arrays(out, **vars(prediction), weights=name, weights_sha256=loaded.sha256)

@@ -1,0 +1,245 @@
+"""Training of the refiner: seeded, resumable, the same code on a CPU and on a GPU."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from data.errors import CovarionError
+from data.store import atomic_path, save_text
+from nets.calibrate import fit_calibration, tuning_scores
+from nets.checkpoint import choose_device, digest, save_weights
+from nets.config import RefinerConfig, TrainConfig, as_metadata, from_metadata
+from nets.dataset import Example, by_cluster, check_split, example_at, random_crop
+from nets.losses import refiner_loss
+from nets.model import Refiner
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer:
+    """State of one training run: model, optimiser, running average, step.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Those with split ``train`` are learned from, those with ``tune`` are looked at and calibrate.
+    config : RefinerConfig
+    settings : TrainConfig
+    folder : path
+        Gets ``checkpoint.safetensors``, ``history.tsv`` and, at the end, ``weights.safetensors``.
+    device : str
+        ``cpu`` or ``cuda``.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        config: RefinerConfig,
+        settings: TrainConfig,
+        folder: str | Path,
+        device: str = "cpu",
+    ):
+        check_split(examples)
+        self.clusters = by_cluster([e for e in examples if e.split == "train"])
+        self.tuning = [e for e in examples if e.split == "tune"]
+        if not self.clusters:
+            raise CovarionError("nothing to train on", remedy="give at least one protein the split 'train'")
+        self.config, self.settings, self.device = config, settings, torch.device(device)
+        self.folder = Path(folder)
+        self.identity = digest(
+            [as_metadata(config), as_metadata(settings), sorted(e.protein for e in examples)]
+        )
+        torch.manual_seed(settings.seed)
+        self.model = Refiner(config).to(self.device, memory_format=torch.channels_last)
+        self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=settings.learning_rate)
+        self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        matrices = [p for p in self.model.parameters() if p.ndim > 1]
+        vectors = [p for p in self.model.parameters() if p.ndim <= 1]
+        return [
+            {"params": matrices, "weight_decay": self.settings.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+
+    def run(self, deadline: float = math.inf) -> bool:
+        """Train to the last step or to `deadline` (``time.monotonic``); True when the last step is done."""
+        self.resume()
+        with ThreadPoolExecutor(max_workers=1) as loader:
+            ahead = loader.submit(self._load, self.step)
+            while self.step < self.settings.steps and time.monotonic() < deadline:
+                crops = ahead.result()
+                ahead = loader.submit(self._load, self.step + 1)
+                self._update(crops)
+                self._look()
+        return self.step >= self.settings.steps
+
+    def _load(self, step: int) -> list[tuple]:
+        settings = self.settings
+        numbers = range(step * settings.batch, (step + 1) * settings.batch)
+        return [
+            random_crop(
+                example_at(n, self.clusters, settings.seed),
+                settings.crop,
+                np.random.default_rng([settings.seed, 1, n]),
+            )
+            for n in numbers
+        ]
+
+    def _update(self, crops: list[tuple]) -> None:
+        settings, loss_sum = self.settings, 0.0
+        self.model.train()
+        torch.manual_seed(settings.seed * 1_000_003 + self.step)  # dropout depends on the step alone
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.learning_rate * schedule(self.step, settings.steps)
+        for pixels, bins in crops:
+            pixels, bins = pixels.to(self.device), bins.to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                logits = self.model(pixels)
+            loss = refiner_loss(
+                logits, bins, pixels.separation, self.config.contact_bins, settings.contact_weight
+            )
+            (loss / len(crops)).backward()
+            loss_sum += float(loss.detach()) / len(crops)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        self._track_average()
+        self.history.append({"step": self.step, "loss": loss_sum})
+
+    def _track_average(self) -> None:
+        # Early on the average follows closely, so that the random start is forgotten.
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.model.state_dict().items():
+                self.average[name].lerp_(value, 1 - decay)
+
+    def _look(self) -> None:
+        settings, last = self.settings, self.step == self.settings.steps
+        if self.tuning and (self.step % settings.evaluate_every == 0 or last):
+            self.history[-1] |= tuning_scores(self.averaged(), self.tuning)
+            logger.info("step %d: %s", self.step, self.history[-1])
+        if self.step % settings.save_every == 0 or last:
+            losses = [row["loss"] for row in self.history[-settings.save_every :]]
+            logger.info("step %d of %d: mean loss %.4f", self.step, settings.steps, np.mean(losses))
+            self.save()
+
+    def averaged(self) -> Refiner:
+        """The model with the running average of its weights, for evaluation."""
+        model = Refiner(self.config).to(self.device)
+        model.load_state_dict(self.average)
+        return model.eval()
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.items()}
+        for number, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
+        return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+    def save(self) -> None:
+        """Write the checkpoint and the history, each in one step."""
+        metadata = {"step": str(self.step), "identity": self.identity, "history": json.dumps(self.history)}
+        with atomic_path(self.folder / "checkpoint.safetensors") as temporary:
+            save_file(self._tensors(), temporary, metadata=metadata)
+        names = list(dict.fromkeys(name for row in self.history for name in row))
+        lines = ["\t".join(f"{row[n]:.6g}" if n in row else "" for n in names) for row in self.history]
+        save_text(self.folder / "history.tsv", "\n".join(["\t".join(names), *lines]) + "\n")
+
+    def resume(self) -> None:
+        """Go on from the checkpoint of the same settings, where there is one."""
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return
+        with safe_open(path, framework="pt") as archive:
+            metadata = archive.metadata()
+            if metadata["identity"] != self.identity:
+                logger.warning("%s belongs to other settings or proteins: training starts anew", path)
+                return
+            tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a dict)
+        self.step, self.history = int(metadata["step"]), json.loads(metadata["history"])
+        self.model.load_state_dict(_under("model.", tensors))
+        self.average = {name: value.to(self.device) for name, value in _under("average.", tensors).items()}
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in _under("optimiser.", tensors).items():
+            number, key = name.split(".", 1)
+            state.setdefault(int(number), {})[key] = value
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+        logger.info("resumed at step %d from %s", self.step, path)
+
+    def finish(self, card: dict[str, Any]) -> Path:
+        """Calibrate on the tuning families and write ``weights.safetensors`` with its data card."""
+        path = self.folder / "weights.safetensors"
+        model = self.averaged()
+        calibration = fit_calibration(model, self.tuning)
+        halves = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
+        save_weights(path, halves, self.config, calibration, card | {"training": as_metadata(self.settings)})
+        return path
+
+
+def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def schedule(step: int, steps: int) -> float:
+    """Share of the full learning rate: a linear rise over a twentieth of the run, then half a cosine."""
+    rise = max(1, steps // 20)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def train_refiner(
+    files: Sequence[dict[str, str]],
+    out: str,
+    model: dict[str, Any],
+    settings: dict[str, Any],
+    device: str = "auto",
+    threads: int = 1,
+) -> None:
+    """Train on example files and write weights; a killed run goes on from its last checkpoint.
+
+    Parameters
+    ----------
+    files : sequence of dict
+        ``protein``, ``path``, ``cluster`` and ``split`` of each example.
+    out : path
+        ``weights.safetensors`` in the folder of the run.
+    model, settings : dict
+        Fields of :class:`nets.config.RefinerConfig` and :class:`nets.config.TrainConfig`.
+    """
+    torch.set_num_threads(threads)
+    examples = [Example(**entry) for entry in files]
+    trainer = Trainer(
+        examples,
+        from_metadata(RefinerConfig, model),
+        from_metadata(TrainConfig, settings),
+        Path(out).parent,
+        choose_device(device),
+    )
+    trainer.run()
+    trainer.finish(data_card(examples))
+
+
+def data_card(examples: Sequence[Example]) -> dict[str, Any]:
+    """What a network has seen: proteins and clusters by split, and how many of them were simulated."""
+    card: dict[str, Any] = {}
+    for split in ("train", "tune"):
+        chosen = [e for e in examples if e.split == split]
+        real = sorted(e.protein for e in chosen if "~" not in e.protein)
+        clusters = sorted({e.cluster for e in chosen})
+        card[split] = {"proteins": real, "clusters": clusters, "simulated": len(chosen) - len(real)}
+    return card

@@ -1,0 +1,122 @@
+"""The overview of a run: one self-contained page and one table over whatever is there."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from data import store
+from report.methods import RANGES, best_method, styles
+from report.outcomes import FAILED, FINISHED, INCOMPLETE, Outcome, read_outcomes, scored_methods
+from report.rendering import flattened, render
+from report.summary import MAIN_CUTS, Mean, mean_table, mean_text, means, summary_table, summary_text
+
+__all__ = ["mean_table", "mean_text", "summary_table", "write_overview"]
+
+log = logging.getLogger(__name__)
+
+
+def write_overview(
+    results_dir: str | Path,
+    proteins: list[dict[str, Any]],
+    settings: dict[str, Any],
+    versions: dict[str, Any],
+    out_index: str | Path,
+    out_summary: str | Path,
+) -> None:
+    """Write the overview page and the summary table of a run, whatever failed in it.
+
+    Parameters
+    ----------
+    results_dir : path
+        Folder that holds one folder per protein, and perhaps ``run.json`` (the seconds of each stage under
+        ``stages``).
+    proteins : list of dict
+        Rows of the table of proteins, ``protein`` at least.
+    settings, versions : dict
+        Printed as they are.
+    out_index : path
+        The page; links are relative to `results_dir`, where it is meant to lie.
+    out_summary : path
+        The table: one row per protein, method, range and cut.
+    """
+    outcomes = read_outcomes(results_dir, proteins, thumbnails=True)
+    store.save_text(out_summary, summary_text(outcomes))
+    methods = scored_methods(outcomes)
+    page = render(
+        "overview.html.j2",
+        outcomes=outcomes,
+        facts=_facts(outcomes),
+        failures=[outcome for outcome in outcomes if outcome.status != FINISHED],
+        methods=methods,
+        looks=styles(methods),
+        best=best_method(methods) if methods else "",
+        sections=_sections(outcomes),
+        cuts=MAIN_CUTS,
+        reference="plm",
+        stages=_stages(Path(results_dir)),
+        settings=flattened(settings),
+        versions=flattened(versions),
+        sources=_sources(outcomes),
+        summary_name=Path(out_summary).name,
+        long_separation=RANGES["long"][0],
+    )
+    store.save_text(out_index, page)
+
+
+def _facts(outcomes: list[Outcome]) -> list[tuple[str, str, str]]:
+    counts = {
+        status: sum(outcome.status == status for outcome in outcomes)
+        for status in (FINISHED, FAILED, INCOMPLETE)
+    }
+    scored = sum(bool(outcome.scores) for outcome in outcomes)
+    facts = [
+        (f"{len(outcomes):,}", "proteins", "in the table"),
+        (f"{counts[FINISHED]:,}", "finished", "each has a page"),
+        (f"{scored:,}", "compared", "with a structure"),
+    ]
+    if counts[FAILED]:
+        facts.append((f"{counts[FAILED]:,}", "failed", "see the reasons below"))
+    if counts[INCOMPLETE]:
+        facts.append((f"{counts[INCOMPLETE]:,}", "incomplete", "files are missing"))
+    return facts
+
+
+def _sections(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+    """Mean precision of each split that has scores, grouped by depth."""
+    sections = []
+    for split in dict.fromkeys(outcome.split for outcome in outcomes):
+        table = means([outcome for outcome in outcomes if outcome.split == split])
+        if table:
+            sections.append({"split": split, "groups": _groups(table)})
+    return sections
+
+
+def _groups(table: list[Mean]) -> list[dict[str, Any]]:
+    """Means as the template walks them: groups of rows, one row per method, one cell per cut."""
+    cells = {(mean.group, mean.method, mean.cut): mean for mean in table}
+    groups = []
+    for group in dict.fromkeys(mean.group for mean in table):
+        methods = dict.fromkeys(mean.method for mean in table if mean.group == group)
+        rows = [(method, [cells.get((group, method, cut)) for cut in MAIN_CUTS]) for method in methods]
+        clusters = max(mean.clusters for mean in table if mean.group == group)
+        groups.append({"name": group, "rows": rows, "clusters": clusters})
+    return groups
+
+
+def _stages(results_dir: Path) -> list[tuple[str, float]]:
+    """Seconds of each stage from run.json; none where the file or the entry is missing."""
+    path = results_dir / "run.json"
+    if not path.exists():
+        return []
+    try:
+        stages = store.load_json(path).get("stages", {})
+        return [(str(name), float(seconds)) for name, seconds in stages.items()]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        log.warning("%s: stage times cannot be read: %s", path, error)
+        return []
+
+
+def _sources(outcomes: list[Outcome]) -> list[list[str]]:
+    """What the table of proteins says about each: name, alignment, structure, chain, split, cluster."""
+    columns = ("protein", "alignment", "structure", "chain", "split", "cluster")
+    return [[str(outcome.row.get(column) or "") for column in columns] for outcome in outcomes]

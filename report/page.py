@@ -1,0 +1,279 @@
+"""The page of one protein: a self-contained HTML file that opens from disk without a network."""
+
+import csv
+import math
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from data import store
+from data.errors import CovarionError
+from report import figures
+from report.exports import ranking
+from report.methods import CONTACT_DISTANCE, CUTS, MIN_SEPARATION, RANGES, best_method, cut_size, styles
+from report.payload import Protein, json_text, load_protein, pack_protein
+from report.rendering import flattened, render
+
+_TEXTS = ("method", "range", "cut")
+_NUMBERS = ("k", "precision", "ceiling", "pairs", "contacts")
+DEPTH_BINS = (30, 100, 300, 1000, 3000)
+
+
+def write_page(
+    protein: str,
+    files: dict[str, Any],
+    settings: dict[str, Any],
+    versions: dict[str, Any],
+    out: str | Path,
+) -> None:
+    """Write the report of a protein.
+
+    Parameters
+    ----------
+    protein : str
+        Its name in the table of proteins.
+    files : dict
+        Paths: ``alignment`` and ``maps`` (required); ``weights``, ``contacts``, ``truth``, ``scores`` (each
+        may be None or absent); ``refined``, a dict of method name to path; ``provenance``, a list of
+        JSON files; ``exports``, a list of files to link to (by default the ``.rr`` and ``.csv`` files
+        beside `out`). Without ``truth`` the page shows prediction and evidence and says so.
+    settings, versions : dict
+        Printed as they are, nested ones with dotted keys.
+    out : path
+        The HTML file.
+
+    Raises
+    ------
+    CovarionError
+        A file that is named cannot be read.
+    """
+    subject = load_protein(protein, files)
+    scores = read_scores(files["scores"]) if files.get("scores") else []
+    looks = styles(subject.maps)
+    page = render(
+        "page.html.j2",
+        protein=subject,
+        facts=_facts(subject),
+        headline=_headline(subject, scores),
+        notes=_notes(subject),
+        looks=looks,
+        below=_below(subject),
+        filters=flattened(json_text(subject.filters)) if subject.filters else [],
+        charts=_charts(subject, looks),
+        rows=_top_rows(subject),
+        score_tables=_score_tables(scores, looks),
+        expected=_expected_precision(subject),
+        weights=_weights_used(subject),
+        settings=flattened(settings),
+        versions=flattened(versions),
+        provenance=[_provenance(path) for path in files.get("provenance") or []],
+        downloads=_downloads(files.get("exports"), Path(out)),
+        payload=pack_protein(subject),
+        min_separation=MIN_SEPARATION,
+    )
+    store.save_text(out, page)
+
+
+def read_scores(path: str | Path) -> list[dict[str, Any]]:
+    """Rows of ``scores.tsv``; k, precision, ceiling, pairs and contacts as float, NaN where empty.
+
+    Raises
+    ------
+    CovarionError
+        A column is missing.
+    """
+    with open(path, newline="") as stream:
+        table = csv.DictReader(stream, delimiter="\t")
+        missing = [name for name in (*_TEXTS, *_NUMBERS) if name not in (table.fieldnames or ())]
+        if missing:
+            raise CovarionError("a table of scores lacks columns", file=path, value=", ".join(missing))
+        rows: list[dict[str, Any]] = list(table)
+    for row in rows:
+        row.update({column: _number(row[column]) for column in _NUMBERS})
+    return rows
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
+
+
+def depth_bin(neff: float) -> str:
+    """Name of the depth bin of an effective number of sequences, as the overview groups by it."""
+    edges = [f"{edge:,}" for edge in DEPTH_BINS]
+    place = int(np.searchsorted(DEPTH_BINS, neff, side="right"))
+    if place == 0:
+        return f"< {edges[0]}"
+    return f"> {edges[-1]}" if place == len(edges) else f"{edges[place - 1]}-{edges[place]}"
+
+
+def _facts(protein: Protein) -> list[tuple[str, str, str]]:
+    """Tiles at the head of the page: (value, what it is, a word more)."""
+    neff = float(protein.weights.sum())
+    facts = [
+        (f"{protein.length:,}", "residues", f"numbered {protein.first_index} to {_last(protein)}"),
+        (f"{len(protein.tokens):,}", "sequences", "in the alignment"),
+        (f"{neff:,.0f}", "effective", f"Neff at 80 % identity; depth bin {depth_bin(neff)}"),
+        (f"{neff / protein.length:.2f}", "Neff / L", "effective sequences a residue"),
+    ]
+    distance = protein.distance
+    if distance is not None:
+        i, j = np.triu_indices(protein.length, RANGES["long"][0])
+        contacts = int((distance[i, j] < CONTACT_DISTANCE).sum())
+        resolved = int(protein.truth["resolved"].sum())
+        facts.append(
+            (f"{contacts:,}", "long-range contacts", f"in the structure; {resolved:,} residues resolved")
+        )
+    return facts
+
+
+def _last(protein: Protein) -> int:
+    return protein.first_index + protein.length - 1
+
+
+def _headline(protein: Protein, scores: list[dict[str, Any]]) -> str:
+    """One sentence that says how good the prediction is, or that nothing tells."""
+    if protein.distance is None:
+        return (
+            "No structure is given for this protein: the page shows the prediction and the evidence "
+            "behind it. Nothing here can say which of the predicted contacts are real."
+        )
+    for row in scores:
+        if (row["method"], row["range"], row["cut"]) == (protein.best, "long", "L/5"):
+            return (
+                f"Of the {row['k']:.0f} best long-range pairs of {protein.best}, "
+                f"{100 * row['precision']:.0f} % are contacts in {structure_name(protein)}."
+            )
+    return f"Compared with {structure_name(protein)}."
+
+
+def structure_name(protein: Protein) -> str:
+    """Entry and chain of the structure, in words."""
+    entry, chain = (str(protein.truth.get(key, "")) for key in ("entry", "chain"))
+    return " ".join(part for part in (entry or "the structure", f"chain {chain}" if chain else "") if part)
+
+
+def _below(protein: Protein) -> str:
+    """Method below the diagonal where no structure is: the couplings that stand behind a refined map."""
+    others = [name for name in protein.maps if name not in protein.refined and name != protein.best]
+    return best_method(others) if others else protein.best
+
+
+def _notes(protein: Protein) -> list[str]:
+    """Remarks on the structure and its mapping to the query."""
+    if protein.distance is None:
+        return []
+    notes = []
+    if "identity" in protein.truth and "coverage" in protein.truth:
+        identity, coverage = float(protein.truth["identity"]), float(protein.truth["coverage"])
+        notes.append(
+            f"The query matches the chain with {identity:.1%} identity over {coverage:.1%} of its residues."
+        )
+    listed = json_text(str(protein.truth.get("notes", "[]")))
+    return notes + [str(note) for note in (listed if isinstance(listed, list) else [listed]) if note]
+
+
+def _charts(protein: Protein, looks: dict[str, Any]) -> dict[str, list[figures.Chart]]:
+    """Charts by section of the page."""
+    tokens, weights, first = protein.tokens, protein.weights, protein.first_index
+    charts = {
+        "depth": [
+            figures.depth_chart(tokens, weights, first),
+            figures.conservation_chart(tokens, weights, first),
+            figures.identity_chart(tokens),
+        ],
+        "precision": [],
+    }
+    if protein.distance is not None:
+        charts["precision"] = [
+            figures.precision_chart(protein.maps, looks, protein.distance, name)
+            for name in ("long", "medium", "short")
+        ]
+    return charts
+
+
+def _top_rows(protein: Protein) -> list[dict[str, Any]]:
+    """The best L pairs of the method that the page opens with, as its table shows them."""
+    best = ranking(protein.maps[protein.best], MIN_SEPARATION, protein.length)
+    rows = []
+    for rank, (i, j, score) in enumerate(zip(best.i, best.j, best.score, strict=True), start=1):
+        distance = math.nan if protein.distance is None else float(protein.distance[i, j])
+        rows.append(
+            {
+                "rank": rank,
+                "i": f"{protein.query[i]}{i + protein.first_index}",
+                "j": f"{protein.query[j]}{j + protein.first_index}",
+                "residue_i": protein.residue[i] if protein.residue else "",
+                "residue_j": protein.residue[j] if protein.residue else "",
+                "separation": int(j - i),
+                "score": float(score),
+                "probability": None if protein.probability is None else float(protein.probability[i, j]),
+                "distance": distance,
+            }
+        )
+    return rows
+
+
+def _score_tables(scores: list[dict[str, Any]], looks: dict[str, Any]) -> list[dict[str, Any]]:
+    """Precision by range: cuts with their k, ceiling and counts, and one row of numbers per method."""
+    tables = []
+    for name in ("long", "medium", "short", "medium+long"):
+        rows = [row for row in scores if row["range"] == name]
+        if not rows:
+            continue
+        value = {(row["method"], row["cut"]): row for row in rows}
+        methods = [method for method in looks if any(row["method"] == method for row in rows)]
+        cuts = [cut for cut in (*CUTS, "AP") if any((method, cut) in value for method in methods)]
+        heads = [next(value[method, cut] for method in methods if (method, cut) in value) for cut in cuts]
+        body = [
+            (method, [value.get((method, cut), {}).get("precision") for cut in cuts]) for method in methods
+        ]
+        best = [_largest([values[k] for _, values in body]) for k in range(len(cuts))]
+        tables.append({"range": name, "heads": heads, "body": body, "best": best})
+    return tables
+
+
+def _largest(values: list[float | None]) -> float | None:
+    return max((value for value in values if value is not None and math.isfinite(value)), default=None)
+
+
+def _expected_precision(protein: Protein) -> list[dict[str, Any]]:
+    """Mean predicted probability of the best L/5, L/2 and L long-range pairs of each refined method."""
+    rows = []
+    for name in protein.refined:
+        best = ranking(protein.maps[name], RANGES["long"][0], protein.length).score
+        values = {
+            cut: float(best[: cut_size(protein.length, cut)].mean()) if len(best) else math.nan
+            for cut in CUTS
+        }
+        rows.append({"method": name, "values": values})
+    return rows
+
+
+def _weights_used(protein: Protein) -> list[dict[str, str]]:
+    """Which weights made which refined map."""
+    return [
+        {
+            "method": name,
+            "weights": str(arrays.get("weights", "unknown")),
+            "sha256": str(arrays.get("weights_sha256", "unknown")),
+        }
+        for name, arrays in protein.refined.items()
+    ]
+
+
+def _provenance(path: str | Path) -> dict[str, Any]:
+    content = store.load_json(path)
+    return {"name": Path(path).name.removesuffix(".json"), "rows": flattened(content), "content": content}
+
+
+def _downloads(exports: list[str | Path] | None, out: Path) -> list[dict[str, str]]:
+    """Files to link to, with addresses relative to the page."""
+    if exports is None:
+        exports = sorted([*out.parent.glob("*.rr"), *out.parent.glob("*.csv")])
+    return [{"href": quote(os.path.relpath(path, out.parent)), "name": Path(path).name} for path in exports]

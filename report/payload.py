@@ -1,0 +1,210 @@
+"""Arrays of a protein packed for the page's script: base64 of small integers, upper triangles only.
+
+Pairs i < j are numbered in the order of ``np.triu_indices(L, 1)``.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data import store
+from report.exports import ranking
+from report.methods import CONTACT_DISTANCE, MIN_SEPARATION, best_method, is_refined, styles
+from report.rendering import base64_of
+
+_FINE_LENGTH = 450  # longer maps are shaded in 255 steps instead of 65,535: the page stays below 4 MB
+_UNKNOWN_DISTANCE = 65535
+
+
+@dataclass(frozen=True)
+class Protein:
+    """All that the page of one protein is made from.
+
+    Attributes
+    ----------
+    name, query, query_name, source, filters : str
+        Names, sequence, where the alignment comes from, JSON report of its filters.
+    first_index : int
+        Number of the first query residue.
+    tokens : int8 [N, L]
+        Codes 0-20.
+    weights : float [N]
+        Sequence weights; ones where no file gives them.
+    maps : dict of str to float [L, L]
+        Score or probability of each method.
+    refined : dict of str to dict
+        Arrays of each refined method's file.
+    contacts, truth : dict of arrays, empty where there is none
+        As `docs/formats.md` describes them.
+    """
+
+    name: str
+    query: str
+    query_name: str
+    source: str
+    filters: str
+    first_index: int
+    tokens: np.ndarray
+    weights: np.ndarray
+    maps: dict[str, np.ndarray]
+    refined: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    contacts: dict[str, np.ndarray] = field(default_factory=dict)
+    truth: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """Number of query residues."""
+        return len(self.query)
+
+    @property
+    def distance(self) -> np.ndarray | None:
+        """C-beta distances [L, L] in angstrom with NaN where unresolved, None without a structure."""
+        return self.truth.get("distance")
+
+    @property
+    def residue(self) -> list[str]:
+        """Author residue numbers, "" where unresolved; empty without a structure."""
+        return [str(number) for number in self.truth.get("residue", ())]
+
+    @property
+    def best(self) -> str:
+        """Method that the page opens with."""
+        return best_method(self.maps)
+
+    @property
+    def probability(self) -> np.ndarray | None:
+        """Probabilities of the first refined method, None without one."""
+        name = self.best
+        return self.maps[name] if name in self.refined else None
+
+
+def score_maps(path: str | Path) -> dict[str, np.ndarray]:
+    """Maps of ``maps.npz`` that a person reads: those without the suffix ``_raw``."""
+    arrays = store.load_arrays(path)
+    return {name: array for name, array in arrays.items() if array.ndim == 2 and not name.endswith("_raw")}
+
+
+def load_protein(name: str, files: dict[str, Any]) -> Protein:
+    """Read the files of `report.page.write_page`.
+
+    Raises
+    ------
+    CovarionError
+        A file is missing or unreadable.
+    """
+    alignment = store.load_arrays(files["alignment"])
+    tokens = alignment["tokens"]
+    refined = {key: store.load_arrays(path) for key, path in (files.get("refined") or {}).items()}
+    maps = score_maps(files["maps"]) | {key: arrays["contact"] for key, arrays in refined.items()}
+    weights = store.load_arrays(files["weights"])["weights"] if files.get("weights") else np.ones(len(tokens))
+    return Protein(
+        name=name,
+        query=str(alignment["query"]),
+        query_name=str(alignment["query_name"]),
+        source=str(alignment.get("source", "")),
+        filters=str(alignment.get("filters", "")),
+        first_index=int(alignment.get("first_index", 1)),
+        tokens=tokens,
+        weights=weights,
+        maps=maps,
+        refined=refined,
+        contacts=store.load_arrays(files["contacts"]) if files.get("contacts") else {},
+        truth=store.load_arrays(files["truth"]) if files.get("truth") else {},
+    )
+
+
+def json_text(text: str) -> Any:
+    """Content of a JSON text, or the text itself where it is not JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def pair_number(i: np.ndarray, j: np.ndarray, length: int) -> np.ndarray:
+    """Place of pair i < j in the order of ``np.triu_indices(length, 1)``, uint32."""
+    i, j = np.asarray(i, dtype=np.int64), np.asarray(j, dtype=np.int64)
+    return (i * (2 * length - i - 1) // 2 + j - i - 1).astype(np.uint32)
+
+
+def pack_protein(protein: Protein) -> dict[str, Any]:
+    """Content of the page's data element.
+
+    Returns
+    -------
+    dict
+        Plain values and base64 texts; the script `templates/page.js` is their only reader.
+    """
+    looks = styles(protein.maps)
+    return {
+        "protein": protein.name,
+        "query": protein.query,
+        "first": protein.first_index,
+        "length": protein.length,
+        "residue": protein.residue or None,
+        "minSeparation": MIN_SEPARATION,
+        "contact": CONTACT_DISTANCE,
+        "best": protein.best,
+        "methods": [_pack_method(protein, name, looks[name].label) for name in looks],
+        "probability": protein.best if protein.probability is not None else None,
+        "distance": _pack_distance(protein.distance),
+        "blocks": _pack_blocks(protein.contacts, protein.length),
+    }
+
+
+def _pack_method(protein: Protein, name: str, label: str) -> dict[str, Any]:
+    """Quantised map of a method, with the exact order and values of its best 3 L pairs."""
+    values = protein.maps[name]
+    length = protein.length
+    top = ranking(values, MIN_SEPARATION, 3 * length)
+    packed: dict[str, Any] = {
+        "name": name,
+        "label": label,
+        "kind": "probability" if is_refined(name) else "score",
+        **_pack_values(values[np.triu_indices(length, 1)], 16 if length <= _FINE_LENGTH else 8),
+        "order": base64_of(pair_number(top.i, top.j, length)),
+        "top": base64_of(top.score),
+    }
+    arrays = protein.refined.get(name, {})
+    if "distance" in arrays and "bin_edges" in arrays:
+        shares = arrays["distance"][top.i[:length], top.j[:length]]
+        packed["edges"] = arrays["bin_edges"]
+        packed["bins"] = base64_of(np.round(255 * np.clip(np.nan_to_num(shares), 0, 1)).astype(np.uint8))
+    return packed
+
+
+def _pack_values(values: np.ndarray, bits: int) -> dict[str, Any]:
+    """Values on an even scale from their minimum to their maximum; what is not finite is the minimum."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
+    levels = np.round(scaled * (2**bits - 1)).astype(np.uint16 if bits == 16 else np.uint8)
+    return {"low": low, "high": high, "bits": bits, "values": base64_of(levels)}
+
+
+def _pack_distance(distance: np.ndarray | None) -> str | None:
+    """Distances in whole 0.01 angstrom, rounded down: below 8 angstrom stays below 800."""
+    if distance is None:
+        return None
+    values = distance[np.triu_indices(len(distance), 1)].astype(np.float64)
+    known = np.isfinite(values)
+    hundredths = np.minimum(np.floor(np.where(known, values, 0) * 100), _UNKNOWN_DISTANCE - 1)
+    return base64_of(np.where(known, hundredths, _UNKNOWN_DISTANCE).astype(np.uint16))
+
+
+def _pack_blocks(contacts: dict[str, np.ndarray], length: int) -> dict[str, Any] | None:
+    """Couplings of the best L pairs as int8, each block scaled by its own largest magnitude."""
+    if "blocks" not in contacts or len(contacts["blocks"]) == 0:
+        return None
+    pairs = contacts["pairs"][:length]
+    blocks = contacts["blocks"][:length, :20, :20].astype(np.float32)
+    scale = np.abs(blocks).max(axis=(1, 2))
+    levels = np.round(blocks / np.where(scale > 0, scale, 1)[:, None, None] * 127).astype(np.int8)
+    return {
+        "pairs": base64_of(pair_number(pairs[:, 0], pairs[:, 1], length)),
+        "scale": base64_of(scale.astype(np.float32)),
+        "values": base64_of(levels),
+    }

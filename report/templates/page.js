@@ -1,0 +1,310 @@
+// Controls, table and the reading of a pair. `model`, `methods` and the drawing come from map.js.
+
+const AMINO = "ACDEFGHIKLMNPQRSTVWY";
+const get = (id) => document.getElementById(id);
+const state = { method: model.best, range: { low: 6, high: Infinity }, hover: null, pinned: null };
+const blocks = model.blocks && {
+  place: new Map(Array.from(new Uint32Array(buffer(model.blocks.pairs)), (p, k) => [p, k])),
+  scale: new Float32Array(buffer(model.blocks.scale)),
+  values: new Int8Array(buffer(model.blocks.values)),
+};
+const number = (value, digits) => (value === null || value === undefined ? MISSING : value.toFixed(digits));
+const queryName = (k) => `${model.query[k]}${k + model.first}`;
+const structureName = (k) => (model.residue && model.residue[k]) || MISSING;
+const probabilityOf = (p) => (model.probability ? scoreOf(methods.get(model.probability), p) : null);
+
+let scene = { shown: [], below: null, sheet: null, cross: null };
+
+function compose() {
+  const method = methods.get(state.method);
+  const count = Number(get("count").value);
+  const below = get("below").value;
+  scene.shown = rankedPairs(method, state.range).order.slice(0, count);
+  scene.below = below ? rankedPairs(methods.get(below), state.range).order.slice(0, count) : null;
+  scene.sheet = get("shade").value ? shading(method, state.range) : null;
+}
+
+function redraw() {
+  scene.cross = state.pinned ?? state.hover;
+  drawMap(scene);
+}
+
+function update() {
+  compose();
+  redraw();
+  get("count-text").textContent = `${scene.shown.length} (${(scene.shown.length / L).toFixed(2)} L)`;
+  get("contacts-of").textContent = `of ${state.method}`;
+  fillTally();
+  fillTable();
+  inspect(state.pinned ?? scene.shown[0] ?? null); // opens on the best pair
+}
+
+let waiting = false;
+function soon(work) {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => { waiting = false; work(); });
+}
+
+const words = {
+  hit: "contact (< 8 \u00c5)", near: `near (8 to ${NEAR} \u00c5)`, miss: `wrong (\u2265 ${NEAR} \u00c5)`,
+  unresolved: "not resolved", open: "predicted",
+};
+const shapes = {
+  hit: '<circle cx="7" cy="7" r="5" fill="C"/>', open: '<circle cx="7" cy="7" r="5" fill="C"/>',
+  near: '<path d="M7 1l6 6-6 6-6-6z" fill="none" stroke="C" stroke-width="2"/>',
+  miss: '<path d="M2 2l10 10M12 2L2 12" stroke="C" stroke-width="2"/>',
+  unresolved: '<circle cx="7" cy="7" r="5" fill="none" stroke="C" stroke-width="2"/>',
+};
+
+function symbol(kind) {
+  const box = element("span", null, { "aria-hidden": "true" });
+  box.innerHTML = `<svg viewBox="0 0 14 14">${shapes[kind].replace("C", `var(${marks[kind].colour})`)}</svg>`;
+  return box.firstChild; // constant text only, nothing from the data
+}
+
+function fillTally() {
+  const tally = { hit: 0, near: 0, miss: 0, unresolved: 0, open: 0 };
+  for (const p of scene.shown) tally[verdict(p)]++;
+  const list = get("tally");
+  list.replaceChildren();
+  for (const [kind, count] of Object.entries(tally)) {
+    if (count === 0) continue;
+    const item = element("li");
+    item.append(symbol(kind), `${count} ${words[kind]}`);
+    list.append(item);
+  }
+  const resolved = tally.hit + tally.near + tally.miss;
+  if (resolved) {
+    const text = `precision ${(tally.hit / resolved).toFixed(2)} of ${resolved} resolved pairs`;
+    list.append(element("li", text, { id: "shown-precision" }));
+  }
+}
+
+function tableRow(p, rank) {
+  const [i, j] = [rowOf[p], columnOf[p]];
+  const row = element("tr", null, { "data-pair": p });
+  const cells = [
+    [rank], [queryName(i), i], [queryName(j), j], [structureName(i), i], [structureName(j), j], [j - i],
+    [number(scoreOf(methods.get(state.method), p), 3)], [number(probabilityOf(p), 2)],
+  ];
+  for (const [text, value] of cells) {
+    row.append(element("td", text, value === undefined || text === MISSING ? {} : { "data-value": value }));
+  }
+  const kind = verdict(p);
+  const last = element("td");
+  const mark = element("span", null, { class: kind });
+  if (distances) mark.append(symbol(kind), number(distanceOf(p), 1));
+  else mark.append(MISSING);
+  last.dataset.value = distanceOf(p) ?? "";
+  last.append(mark);
+  row.append(last);
+  return row;
+}
+
+function fillTable() {
+  get("contacts").tBodies[0].replaceChildren(...scene.shown.map((p, k) => tableRow(p, k + 1)));
+  sortAgain(get("contacts"));
+}
+
+function facts(p) {
+  const method = methods.get(state.method);
+  const [i, j] = [rowOf[p], columnOf[p]];
+  const ranked = rankedPairs(method, state.range);
+  const rank = ranked.rank.get(p);
+  const rows = [
+    ["query numbering", `${queryName(i)}, ${queryName(j)}`],
+    ["structure numbering", model.residue ? `${structureName(i)}, ${structureName(j)}` : "no structure"],
+    ["apart in sequence", j - i],
+    ["rank in this range", rank ? `${rank} of ${ranked.order.length}` : "outside the range"],
+  ];
+  if (model.probability) rows.push([`probability (${model.probability})`, number(probabilityOf(p), 3)]);
+  if (distances) {
+    const distance = distanceOf(p);
+    rows.push(["true distance", distance === null ? "not resolved" : `${distance.toFixed(1)} \u00c5, ${words[verdict(p)].split(" (")[0]}`]);
+  }
+  return rows;
+}
+
+function inspect(p) {
+  const box = get("inspect");
+  if (p === null) return;
+  const [i, j] = [rowOf[p], columnOf[p]];
+  const list = element("dl");
+  for (const [name, value] of facts(p)) list.append(element("dt", name), element("dd", value));
+  const all = element("dl");
+  for (const method of methods.values()) {
+    const place = method.place.get(p);
+    const rank = place === undefined ? `> ${method.order.length}` : place + 1;
+    all.append(element("dt", method.name), element("dd", `${number(scoreOf(method, p), 3)} \u00b7 rank ${rank}`));
+  }
+  box.replaceChildren(element("div", `${queryName(i)} \u2013 ${queryName(j)}`, { class: "pair" }), list);
+  box.append(element("h3", "Every method: value and rank among all"), all);
+  addBins(box, p);
+  addBlock(box, p);
+  for (const row of get("contacts").tBodies[0].rows) {
+    if (Number(row.dataset.pair) === p) row.setAttribute("aria-current", "true");
+    else row.removeAttribute("aria-current");
+  }
+}
+
+function addBins(box, p) {
+  const chosen = methods.get(state.method);
+  const method = chosen.bins ? chosen : methods.get(model.probability);
+  if (!method || !method.bins) return;
+  const place = method.place.get(p);
+  const size = method.edges.length - 1;
+  if (place === undefined || (place + 1) * size > method.bins.length) return;
+  const sheet = element("canvas", null, { role: "img", "aria-label": "Predicted distribution of the distance" });
+  box.append(element("h3", `Predicted distance, ${method.name} (\u00c5)`), sheet);
+  drawBins(sheet, method.bins.subarray(place * size, (place + 1) * size), method.edges, distanceOf(p));
+}
+
+function sized(sheet, height) {
+  const ratio = window.devicePixelRatio || 1;
+  const width = sheet.clientWidth;
+  sheet.width = width * ratio;
+  sheet.height = height * ratio;
+  sheet.style.height = `${height}px`;
+  const g = sheet.getContext("2d");
+  g.scale(ratio, ratio);
+  g.font = "11px system-ui, sans-serif";
+  g.textAlign = "center";
+  return [g, width];
+}
+
+function drawBins(sheet, shares, edges, truth) {
+  const [g, width] = sized(sheet, 90);
+  const step = width / shares.length;
+  const top = Math.max(...shares, 1);
+  shares.forEach((share, k) => {
+    g.fillStyle = themed(edges[k + 1] !== null && edges[k + 1] <= model.contact ? "--c-blue" : "--true");
+    g.fillRect(k * step + 0.5, 70 - (66 * share) / top, step - 1, (66 * share) / top);
+    g.fillStyle = themed("--muted");
+    if (k % 4 === 0) g.fillText(Number(edges[k]).toFixed(0), k * step + 6, 84);
+  });
+  if (truth === null) return;
+  const last = edges.length - 2;
+  let k = edges.findIndex((edge, at) => at > 0 && (edge === null || truth < edge)) - 1;
+  if (k < 0) k = last;
+  g.fillStyle = themed("--c-orange");
+  g.fillRect((k + 0.5) * step - 1, 0, 2, 70);
+}
+
+function addBlock(box, p) {
+  const place = blocks ? blocks.place.get(p) : undefined;
+  if (place === undefined) return;
+  const values = blocks.values.subarray(400 * place, 400 * place + 400);
+  const scale = blocks.scale[place] / 127;
+  const best = Array.from(values.keys()).sort((a, b) => values[b] - values[a]).slice(0, 3);
+  const name = (k) => `${AMINO[Math.floor(k / 20)]}\u2013${AMINO[k % 20]} ${(values[k] * scale).toFixed(2)}`;
+  const sheet = element("canvas", null, { role: "img", "aria-label": "Couplings of the 20 by 20 residue pairs" });
+  box.append(element("h3", "Couplings (plm)"), sheet);
+  const text = `Down: residue at ${queryName(rowOf[p])}; across: at ${queryName(columnOf[p])}. Blue favours a pair of \
+residues, orange disfavours it; the query's own pair is framed. Most favoured: ${best.map(name).join(", ")}.`;
+  box.append(element("p", text, { class: "caption" }));
+  drawBlock(sheet, values, p);
+}
+
+function drawBlock(sheet, values, p) {
+  const [g, width] = sized(sheet, sheet.clientWidth);
+  const cell = (width - 16) / 20;
+  g.textBaseline = "middle";
+  for (let a = 0; a < 20; a++) {
+    g.fillStyle = themed("--muted");
+    g.fillText(AMINO[a], 6, 16 + (a + 0.5) * cell);
+    g.fillText(AMINO[a], 16 + (a + 0.5) * cell, 7);
+    for (let b = 0; b < 20; b++) {
+      const value = values[20 * a + b];
+      const [red, green, blue] = rgb(themed(value > 0 ? "--c-blue" : "--c-red"));
+      g.fillStyle = `rgba(${red},${green},${blue},${Math.abs(value) / 127})`;
+      g.fillRect(16 + b * cell, 16 + a * cell, cell - 0.5, cell - 0.5);
+    }
+  }
+  const [a, b] = [rowOf[p], columnOf[p]].map((k) => AMINO.indexOf(model.query[k]));
+  g.strokeStyle = themed("--ink");
+  g.lineWidth = 1.5;
+  if (a >= 0 && b >= 0) g.strokeRect(16 + b * cell, 16 + a * cell, cell, cell);
+}
+
+function pin(p) {
+  state.pinned = p;
+  redraw();
+  inspect(p);
+}
+
+function step(by) {
+  const at = scene.shown.indexOf(state.pinned);
+  const next = at < 0 ? 0 : (at + by + scene.shown.length) % scene.shown.length;
+  pin(scene.shown[next]);
+}
+
+function move(down, across) {
+  const p = state.pinned ?? scene.shown[0];
+  const [i, j] = [rowOf[p] + down, columnOf[p] + across];
+  if (i >= 0 && i < j && j < L) pin(pairOf(i, j));
+}
+
+const keys = {
+  ArrowUp: () => move(-1, 0), ArrowDown: () => move(1, 0), ArrowLeft: () => move(0, -1), ArrowRight: () => move(0, 1),
+  n: () => step(1), p: () => step(-1), Escape: () => { state.pinned = null; redraw(); },
+};
+
+function saveCsv() {
+  const lines = ["i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance"];
+  for (const p of scene.shown) {
+    const [i, j] = [rowOf[p], columnOf[p]];
+    const known = (value, digits) => (value === null ? "" : value.toFixed(digits));
+    const residues = [i, j].map((k) => (model.residue ? model.residue[k] : ""));
+    const score = scoreOf(methods.get(state.method), p).toPrecision(6);
+    lines.push([i + model.first, model.query[i], j + model.first, model.query[j], score, known(probabilityOf(p), 6),
+      ...residues, known(distanceOf(p), 2)].join(","));
+  }
+  const link = element("a", null, { download: `${model.protein}.${state.method}.csv` });
+  link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+get("methods-choice").addEventListener("change", (event) => { state.method = event.target.value; update(); });
+get("range").addEventListener("change", (event) => {
+  const [low, high] = event.target.value.split(",");
+  state.range = { low: Number(low), high: high ? Number(high) : Infinity };
+  update();
+});
+get("below").addEventListener("change", update);
+get("shade").addEventListener("change", update);
+get("count").addEventListener("input", () => soon(update));
+get("presets").addEventListener("click", (event) => {
+  const cut = Number(event.target.dataset.cut);
+  if (!cut) return;
+  get("count").value = Math.max(1, Math.round(L / cut));
+  update();
+});
+canvas.addEventListener("pointermove", (event) => {
+  const p = pairAt(event);
+  if (p === state.hover) return;
+  state.hover = p;
+  if (state.pinned === null) soon(() => { redraw(); inspect(state.hover); });
+});
+canvas.addEventListener("pointerleave", () => { state.hover = null; redraw(); });
+canvas.addEventListener("click", (event) => {
+  const p = pairAt(event);
+  pin(p === state.pinned ? null : p);
+});
+canvas.addEventListener("keydown", (event) => {
+  const action = keys[event.key] ?? keys[event.key.toLowerCase()];
+  if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  action();
+});
+get("contacts").addEventListener("click", (event) => {
+  const row = event.target.closest("tbody tr");
+  if (row) pin(Number(row.dataset.pair));
+});
+get("save-csv").addEventListener("click", saveCsv);
+makeSortable(get("contacts"));
+get("inspect").replaceChildren();
+new ResizeObserver(() => soon(redraw)).observe(canvas);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", update);
+update();

@@ -1,0 +1,187 @@
+"""The overview works over whatever a run left behind, and its numbers are those of the proteins."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from report_fixtures import NASTY, score_lines, write_protein
+
+from data.store import save_arrays, save_json, save_text
+from report.outcomes import read_outcomes, representatives
+from report.overview import mean_table, mean_text, summary_table, write_overview
+from report.page import write_page
+from report.summary import COLUMNS
+
+FAILURE = {
+    "protein": "failed",
+    "stage": "read_alignment",
+    "kind": "AlignmentError",
+    "problem": "rows differ\nin length",
+    "file": NASTY,
+    "place": "line 12",
+    "value": "101 instead of 99",
+    "remedy": "align the rows",
+}
+
+
+def finished(results, name, precisions=None, neff=None, **options):
+    """A whole protein in the results folder, optionally with chosen scores and depth."""
+    folder = results / name
+    write_page(name, write_protein(folder, name=name, **options), {}, {}, folder / "report.html")
+    if precisions:
+        save_text(folder / "scores.tsv", score_lines(name, precisions))
+    if neff:
+        save_arrays(folder / "weights.npz", weights=np.ones(12, np.float32), neff=np.float32(neff))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of six proteins: two whole, one without a structure, one failed, one torn, one not there."""
+    finished(tmp_path, "deep", {"mi": 0.2, "plm": 0.6, "refined": 0.9}, neff=5000)
+    finished(tmp_path, "shallow", {"mi": 0.1, "plm": 0.2, "refined": 0.4}, neff=50)
+    finished(tmp_path, "blind", truth=False)
+    save_json(tmp_path / "failed" / "failure.json", FAILURE)
+    finished(tmp_path, "torn")
+    (tmp_path / "torn" / "maps.npz").write_bytes((tmp_path / "torn" / "maps.npz").read_bytes()[:200])
+    save_json(tmp_path / "run.json", {"stages": {"couplings": 65.0}})
+    names = ("deep", "shallow", "blind", "failed", "torn", "absent")
+    return tmp_path, [{"protein": name, "alignment": f"{name}.a3m"} for name in names]
+
+
+def overview(run):
+    results, proteins = run
+    write_overview(
+        results, proteins, {"x": NASTY}, {"covarion": "9.9"}, results / "index.html", results / "summary.tsv"
+    )
+    return (results / "index.html").read_text(), (results / "summary.tsv").read_text()
+
+
+def test_every_protein_has_its_status_and_reason(run):
+    outcomes = {outcome.name: outcome for outcome in read_outcomes(*run, thumbnails=True)}
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        "deep": "finished",
+        "shallow": "finished",
+        "blind": "finished",
+        "failed": "failed",
+        "torn": "incomplete",
+        "absent": "incomplete",
+    }
+    assert outcomes["failed"].reason == FAILURE["problem"]
+    assert outcomes["torn"].reason
+    assert "alignment.npz" in outcomes["absent"].reason
+    assert outcomes["deep"].thumbnail.startswith("data:image/png")
+    assert outcomes["deep"].structure == "1ABC B"
+
+
+def test_the_page_lists_links_failures_and_times(run):
+    page, _ = overview(run)
+    assert 'href="deep/report.html"' in page
+    assert 'href="torn/report.html"' not in page
+    for text in (
+        "rows differ",
+        "line 12",
+        "align the rows",
+        "1 min 05 s",
+        "covarion",
+        "alignment.npz is missing",
+    ):
+        assert text in page, text
+    assert "<script>alert" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+
+
+def test_the_summary_has_a_row_per_number_and_one_per_protein_without(run):
+    _, text = overview(run)
+    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+    assert tuple(rows[0]) == COLUMNS
+    deep = [row for row in rows if row["protein"] == "deep"]
+    assert len(deep) == 3 * 4
+    wanted = next(row for row in deep if (row["method"], row["cut"]) == ("refined", "L/5"))
+    assert (wanted["precision"], wanted["k"], wanted["neff"], wanted["depth_bin"]) == (
+        "0.9",
+        "8",
+        "5000.00",
+        "> 3,000",
+    )
+    alone = {row["protein"]: row for row in rows if not row["method"]}
+    assert set(alone) == {"blind", "failed", "absent"}
+    assert alone["failed"]["reason"] == "rows differ in length"
+    assert (alone["blind"]["status"], alone["blind"]["length"]) == ("finished", "40")
+
+
+def test_a_failed_protein_keeps_no_stale_scores(run):
+    results, proteins = run
+    save_json(results / "deep" / "failure.json", FAILURE | {"protein": "deep"})
+    assert next(o for o in read_outcomes(results, proteins) if o.name == "deep").scores == []
+
+
+def test_the_printed_table_shows_numbers_and_reasons(run):
+    text = summary_table(*run)
+    assert "deep      refined  0.90  0.90  0.90          1.00" in text.splitlines()
+    assert "failed: failed: rows differ in length" in text.splitlines()
+    assert "blind: finished, no structure to compare with" in text
+    assert all(len(line) <= 110 for line in text.splitlines())
+
+
+def test_an_empty_or_hopeless_run_still_has_its_files(tmp_path):
+    for proteins in ([], [{"protein": "absent"}]):
+        page, text = overview((tmp_path, proteins))
+        assert "Overview" in page
+        assert len(text.splitlines()) == 1 + len(proteins)
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]", "null"])
+def test_a_broken_failure_file_is_a_failure_too(tmp_path, content):
+    save_text(tmp_path / "odd" / "failure.json", content)
+    save_text(tmp_path / "run.json", content)
+    page, text = overview((tmp_path, [{"protein": "odd"}]))
+    assert "failure.json cannot be read" in page
+    assert "odd\tfailed" in text
+
+
+def many(results, count=6):
+    """Proteins of three clusters, two each; the second of each cluster must not count."""
+    proteins = []
+    for k in range(count):
+        value = 0.2 + 0.1 * (k // 2)
+        precisions = {"plm": value, "refined": value + 0.05} if k % 2 == 0 else {"plm": 1.0, "refined": 0.0}
+        finished(results, f"p{k}", precisions, neff=50 if k < 4 else 5000)
+        proteins.append({"protein": f"p{k}", "cluster": f"c{k // 2}"})
+    return proteins
+
+
+def test_means_are_over_cluster_representatives(tmp_path):
+    proteins = many(tmp_path)
+    assert [o.name for o in representatives(read_outcomes(tmp_path, proteins))] == ["p0", "p2", "p4"]
+    table = {(m.group, m.method, m.cut): m for m in mean_table(tmp_path, proteins)}
+    plm, refined = table["all", "plm", "L/5"], table["all", "refined", "L/5"]
+    assert plm.clusters == 3
+    assert plm.mean == pytest.approx(0.3)
+    assert 0.2 <= plm.low <= plm.mean <= plm.high <= 0.4
+    assert plm.reference == ""
+    assert (refined.reference, refined.paired) == ("plm", 3)
+    assert refined.difference == pytest.approx(0.05)
+    assert refined.difference_low == pytest.approx(0.05)  # every pair differs by the same: no spread
+    assert table["30-100", "plm", "L"].mean == pytest.approx(0.25)
+    assert table["> 3,000", "plm", "L"].clusters == 1
+
+
+def test_the_mean_table_prints_as_markdown(tmp_path):
+    lines = mean_text(mean_table(tmp_path, many(tmp_path))).splitlines()
+    assert lines[0] == "| Neff | method | clusters | L/5 | L/2 | L |"
+    assert lines[2].startswith("| all | plm | 3 | 0.300 (")
+    assert lines[3].startswith("| all | refined | 3 | 0.350 (")
+    assert "; +0.050 (+0.050 to +0.050)" in lines[3]
+    assert "| > 3,000 | plm | 1 | 0.400 | 0.400 | 0.400 |" in lines
+
+
+def test_splits_are_averaged_apart(tmp_path):
+    finished(tmp_path, "a", {"plm": 0.9}, neff=50)
+    finished(tmp_path, "b", {"plm": 0.1}, neff=50)
+    proteins = [{"protein": "a", "split": "train"}, {"protein": "b", "split": "val"}]
+    page, _ = overview((tmp_path, proteins))
+    assert "Split train" in page
+    assert "Split val" in page
+    assert "0.500" not in page

@@ -1,0 +1,222 @@
+"""The page of a protein says what its files say, and stands alone."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from report_fixtures import FIRST, LENGTH, NASTY, QUERY, distances, write_protein
+
+from data.errors import CovarionError
+from data.store import load_arrays, save_arrays, save_text
+from report.page import depth_bin, read_scores, write_page
+from report.payload import pair_number
+
+SETTINGS = {"plm": {"lambda": 0.01}, "label": NASTY}
+VERSIONS = {"covarion": "9.9.9"}
+
+
+class Reader(HTMLParser):
+    """Texts by element and the addresses that a page refers to."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.texts, self.addresses, self.stack, self.scripts = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "action") and value]
+        if tag not in ("meta", "link", "input", "br", "img", "path", "line", "circle"):
+            self.stack.append(tag)
+        if tag == "script":
+            self.scripts.append(dict(attrs))
+
+    def handle_endtag(self, tag):
+        if self.stack and self.stack[-1] == tag:
+            self.stack.pop()
+
+    def handle_data(self, data):
+        self.texts.append((self.stack[-1] if self.stack else "", data))
+
+
+def page_of(tmp_path, name="hairpin", **options):
+    files = write_protein(tmp_path / "p", name=name, **options)
+    out = tmp_path / "p" / "report.html"
+    write_page(name, files, SETTINGS, VERSIONS, out)
+    reader = Reader()
+    reader.feed(out.read_text())
+    return out.read_text(), reader
+
+
+def text_of(reader):
+    return " ".join(" ".join(data for tag, data in reader.texts if tag not in ("script", "style")).split())
+
+
+def payload_of(page):
+    return json.loads(re.search(r'id="payload">(.*?)</script>', page, re.DOTALL).group(1))
+
+
+def unpacked(text, dtype):
+    return np.frombuffer(base64.b64decode(text), dtype=dtype)
+
+
+def test_the_page_names_what_made_its_numbers(tmp_path):
+    _, reader = page_of(tmp_path)
+    text = text_of(reader)
+    for expected in (
+        "Of the 8 best long-range pairs of refined, 75 % are contacts in 1ABC chain B.",
+        "95.0% identity over 90.0%",
+        "2 residues have no coordinates",
+        "shipped-1",
+        "5e" * 32,
+        "plm.lambda 0.01",
+        "covarion 9.9.9",
+        "14 contacts among 120 resolved pairs",
+        "ceiling 1.00",
+        "12 sequences",
+        "rows_read 12",
+    ):
+        assert expected in text, expected
+
+
+def test_nothing_is_loaded_and_every_address_is_local(tmp_path):
+    page, reader = page_of(tmp_path)
+    assert all(address.startswith(("#", "data:")) for address in reader.addresses)
+    assert not re.search(r"(?:src|href)=\"?https?:|@import|url\(", page)
+    assert "default-src 'none'" in page
+    assert len(page) < 1_000_000
+
+
+def test_names_from_files_stay_text(tmp_path):
+    page, reader = page_of(tmp_path, name=NASTY)
+    assert "<script>alert" not in page
+    assert [script.get("type") for script in reader.scripts] == ["application/json", None]
+    assert ("h1", NASTY) in reader.texts
+    assert payload_of(page)["protein"] == NASTY
+    assert text_of(reader).count("alert('x')") >= 4  # heading, query, settings, provenance
+
+
+def table_rows(page):
+    body = re.search(r'<table id="contacts">.*?<tbody>(.*?)</tbody>', page, re.DOTALL).group(1)
+    return [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)]
+
+
+def test_top_contacts_carry_both_numberings(tmp_path):
+    page, _ = page_of(tmp_path)
+    rows = table_rows(page)
+    assert len(rows) == LENGTH
+    assert rows[0][:6] == ["1", f"{QUERY[3]}{3 + FIRST}", f"{QUERY[30]}{30 + FIRST}", "\u2013", "130", "27"]
+    assert rows[0][8] == "\u2013"  # not resolved
+    contact = load_arrays(tmp_path / "p" / "refined.npz")["contact"]
+    i, j = (int(re.sub(r"\D", "", cell)) - FIRST for cell in rows[1][1:3])
+    assert rows[1][4] == str(100 + j)
+    assert float(rows[1][6]) == pytest.approx(contact[i, j], abs=0.001)
+    assert float(rows[1][8]) == pytest.approx(distances()[i, j], abs=0.051)
+
+
+def test_packed_maps_keep_order_values_and_the_contact_limit(tmp_path):
+    page, _ = page_of(tmp_path)
+    payload = payload_of(page)
+    maps = load_arrays(tmp_path / "p" / "maps.npz")
+    i, j = np.triu_indices(LENGTH, 1)
+    assert [method["name"] for method in payload["methods"]] == ["mi", "plm", "refined"]
+    plm = payload["methods"][1]
+    step = (plm["high"] - plm["low"]) / 65535
+    np.testing.assert_allclose(
+        plm["low"] + step * unpacked(plm["values"], "<u2"), maps["plm"][i, j], atol=step
+    )
+    order = unpacked(plm["order"], "<u4")
+    np.testing.assert_array_equal(unpacked(plm["top"], "<f4"), maps["plm"][i, j][order])
+    assert (np.diff(unpacked(plm["top"], "<f4")) <= 0).all()
+    assert ((j - i)[order] >= 6).all()
+    hundredths = unpacked(payload["distance"], "<u2")
+    known = np.isfinite(distances()[i, j])
+    np.testing.assert_array_equal(hundredths == 65535, ~known)
+    np.testing.assert_array_equal((hundredths < 800)[known], (distances()[i, j] < 8)[known])
+
+
+def test_packed_blocks_keep_the_couplings(tmp_path):
+    page, _ = page_of(tmp_path)
+    contacts = load_arrays(tmp_path / "p" / "contacts.npz")
+    packed = payload_of(page)["blocks"]
+    scale = unpacked(packed["scale"], "<f4")[:, None, None] / 127
+    blocks = unpacked(packed["values"], "i1").reshape(-1, 20, 20) * scale
+    np.testing.assert_allclose(blocks, contacts["blocks"][:LENGTH], atol=scale.max())
+
+
+def test_pair_numbers_follow_the_upper_triangle():
+    i, j = np.triu_indices(23, 1)
+    np.testing.assert_array_equal(pair_number(i, j, 23), np.arange(len(i)))
+
+
+def test_without_a_structure_the_page_says_so(tmp_path):
+    page, reader = page_of(tmp_path, truth=False)
+    text = text_of(reader)
+    assert "No structure is given for this protein" in text
+    assert "Expected precision" in text
+    assert "true contacts" not in text
+    assert payload_of(page)["distance"] is None
+    assert 'id="precision"' not in page
+    assert {row[8] for row in table_rows(page)} == {"\u2013"}
+
+
+def test_the_least_that_a_page_needs_is_alignment_and_maps(tmp_path):
+    files = write_protein(tmp_path / "p", truth=False)
+    least = {name: files[name] for name in ("alignment", "maps")}
+    write_page("least", least, {}, {}, tmp_path / "least.html")
+    page = (tmp_path / "least.html").read_text()
+    assert payload_of(page)["best"] == "plm"
+    assert payload_of(page)["probability"] is None
+
+
+def test_downloads_are_linked_relative_to_the_page(tmp_path):
+    files = write_protein(tmp_path / "p")
+    save_text(tmp_path / "p" / "plm.rr", "PFRMAT RR\n")
+    save_text(tmp_path / "p" / "odd #1.csv", "")
+    write_page("hairpin", files, {}, {}, tmp_path / "p" / "report.html")
+    assert 'href="plm.rr"' in (tmp_path / "p" / "report.html").read_text()
+    assert 'href="odd%20%231.csv"' in (tmp_path / "p" / "report.html").read_text()
+    files["exports"] = [tmp_path / "elsewhere" / "x.rr"]
+    write_page("hairpin", files, {}, {}, tmp_path / "p" / "report.html")
+    assert 'href="../elsewhere/x.rr"' in (tmp_path / "p" / "report.html").read_text()
+
+
+def test_a_truncated_input_is_named(tmp_path):
+    files = write_protein(tmp_path / "p")
+    save_text(files["maps"], "not an archive")
+    with pytest.raises(CovarionError, match=r"maps\.npz"):
+        write_page("hairpin", files, {}, {}, tmp_path / "p" / "report.html")
+    assert not (tmp_path / "p" / "report.html").exists()
+
+
+def test_a_large_protein_stays_below_four_megabytes(tmp_path):
+    rng = np.random.default_rng(2)
+    files = write_protein(tmp_path / "p", truth=False)
+    length = 300
+    tokens = rng.integers(0, 20, size=(5, length)).astype(np.int8)
+    save_arrays(
+        files["alignment"],
+        tokens=tokens,
+        query=np.array("A" * length),
+        query_name=np.array("q"),
+        first_index=np.int32(1),
+    )
+    names = ("mi", "mean-field", "mean-field_di", "plm", "theirs")
+    maps = {name: rng.normal(size=(length, length)).astype(np.float32) for name in names}
+    save_arrays(files["maps"], **maps)
+    write_page("large", {"alignment": files["alignment"], "maps": files["maps"]}, {}, {}, tmp_path / "x.html")
+    assert (tmp_path / "x.html").stat().st_size < 1_500_000
+
+
+def test_scores_with_a_missing_column_are_refused(tmp_path):
+    save_text(tmp_path / "scores.tsv", "protein\tmethod\nx\tplm\n")
+    with pytest.raises(CovarionError, match="range, cut"):
+        read_scores(tmp_path / "scores.tsv")
+
+
+@pytest.mark.parametrize(
+    ("neff", "name"), [(1, "< 30"), (30, "30-100"), (999.9, "300-1,000"), (3000, "> 3,000"), (9e4, "> 3,000")]
+)
+def test_depth_bins(neff, name):
+    assert depth_bin(neff) == name

@@ -1,0 +1,222 @@
+"""What is to be made: the checked configuration and table, and the files of each protein.
+
+Everything that the rules look up stands here, so that it can be tested without running Snakemake.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from data.errors import ConfigError
+from data.families import read_families
+from data.sources import parse_cell
+from data.table import ProteinRow, read_proteins
+from nets.config import RefinerConfig
+from nets.shipped import find_weights
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMAS = ROOT / "workflow" / "schemas"
+SHIPPED = "refined"
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Hold the configuration against its closed schema.
+
+    Raises
+    ------
+    ConfigError
+        Lists every key that breaks it, with the value and what is allowed.
+    """
+    schema = json.loads((SCHEMAS / "config.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda e: list(map(str, e.absolute_path)))
+    if errors:
+        shown = [f"{'/'.join(map(str, e.absolute_path)) or 'top level'}: {e.message}" for e in errors]
+        raise ConfigError(
+            "the configuration breaks its schema",
+            file="config",
+            value="; ".join(shown),
+            remedy="config/config.yaml holds every key with its meaning",
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The proteins of a run and the paths of their files.
+
+    Attributes
+    ----------
+    config : dict
+        Checked configuration.
+    proteins : dict of str to ProteinRow
+        By name, in the order of the table.
+    problems : list of str
+        Rows that were skipped because ``skip_bad_rows`` says so.
+    """
+
+    config: dict[str, Any]
+    proteins: dict[str, ProteinRow]
+    problems: list[str]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Plan":
+        """Check configuration and table; every wrong row is listed before any job starts."""
+        check_config(config)
+        families = config.get("families", {})
+        if not config["proteins"] and families.get("folder"):
+            rows, problems = read_families(**{k: v for k, v in families.items() if k != "peers"}), []
+        else:
+            schema = json.loads((SCHEMAS / "proteins.schema.json").read_text())
+            rows, problems = read_proteins(
+                config["proteins"], skip_bad_rows=config.get("skip_bad_rows", False), schema=schema
+            )
+        return cls(config, {row.protein: row for row in rows}, problems)
+
+    def row(self, protein: str) -> ProteinRow:
+        """Row of a protein."""
+        return self.proteins[protein]
+
+    @property
+    def names(self) -> list[str]:
+        """All proteins."""
+        return list(self.proteins)
+
+    @property
+    def with_structure(self) -> list[str]:
+        """Proteins whose row names a structure."""
+        return [name for name, row in self.proteins.items() if row.structure]
+
+    def result(self, protein: str, name: str) -> str:
+        """Path of a file in the protein's result folder."""
+        return f"{self.config['results']}/{protein}/{name}"
+
+    def local_file(self, protein: str, cell: str) -> list[str]:
+        """The file that a cell names, so that its change makes the protein run again; [] for an accession."""
+        value = getattr(self.row(protein), cell)
+        return [value] if value and parse_cell(value)[0] == "path" else []
+
+    def structure_file(self, protein: str) -> list[str]:
+        """Structure that chooses the query row; none where the row names its query or has no structure."""
+        row = self.row(protein)
+        if row.query or not row.structure:
+            return []
+        return [f"{self.config['resources']}/structures/{protein}.cif.gz"]
+
+    def kept(self, path: str, temporary: Any) -> Any:
+        """The path as it is, or marked as temporary unless the configuration keeps couplings."""
+        return path if self.config["dca"].get("keep_couplings") else temporary(path)
+
+    @property
+    def dca_version(self) -> int:
+        """Hand-bumped version of the methods; read as text, since importing them compiles kernels."""
+        text = (ROOT / "dca" / "methods.py").read_text()
+        return int(re.search(r"^VERSION = (\d+)", text, re.M).group(1))
+
+    @property
+    def refiners(self) -> list[str]:
+        """Method names of the refined maps that the run makes."""
+        shipped = [] if self.config["refine"]["weights"] == "none" else [SHIPPED]
+        trained = [] if self.config["train"]["scheme"] == "none" else [self.config["train"]["name"]]
+        return shipped + trained
+
+    def fold(self, protein: str) -> str:
+        """Training run whose weights score the protein: ``all``, or ``without-CLUSTER`` of its cluster."""
+        if self.config["train"]["scheme"] == "leave-one-out":
+            return f"without-{self.cluster(protein)}"
+        return "all"
+
+    @property
+    def folds(self) -> list[str]:
+        """Training runs that this configuration asks for; ``all`` where only the target asks."""
+        if self.config["train"]["scheme"] == "leave-one-out":
+            return sorted({self.fold(name) for name in self.with_structure})
+        return ["all"]
+
+    def refiner_file(self, refiner: str, protein: str) -> str:
+        """Weights that make the map of this name for the protein."""
+        if refiner == SHIPPED:
+            return str(find_weights(self.config["refine"]["weights"]))
+        return f"{self.config['results']}/model/{self.fold(protein)}/weights.safetensors"
+
+    def refiner_name(self, refiner: str, protein: str) -> str:
+        """What a report calls these weights."""
+        if refiner == SHIPPED:
+            return find_weights(self.config["refine"]["weights"]).stem
+        return f"trained in this run, {self.fold(protein)}"
+
+    @property
+    def example_settings(self) -> dict[str, Any]:
+        """Arguments of the rules that write training examples."""
+        train = self.config["train"]
+        return {
+            "depths": train["depths"],
+            "identity": self.config["dca"]["identity"],
+            "pair_maps": list(train["model"].get("pair_maps", RefinerConfig().pair_maps)),
+            "seed": self.config["seed"],
+        }
+
+    def map_files(self, protein: str) -> list[str]:
+        """Files whose maps are scored."""
+        names = ["maps.npz", *(f"{refiner}.npz" for refiner in self.refiners)]
+        if self.row(protein).maps:
+            names.append("foreign.npz")
+        return [self.result(protein, name) for name in names]
+
+    def report_files(self, protein: str) -> dict[str, Any]:
+        """Inputs of the page, by name."""
+        names = {name: f"{name}.npz" for name in ("alignment", "weights", "maps", "contacts")}
+        names |= {refiner.replace("-", "_"): f"{refiner}.npz" for refiner in self.refiners}
+        row, resources = self.row(protein), self.config["resources"]
+        files: dict[str, Any] = {}
+        provenance = [f"{resources}/msa/{protein}.a3m.gz.json"]
+        if row.structure:
+            names |= {"truth": "truth.npz", "scores": "scores.tsv"}
+            provenance.append(f"{resources}/structures/{protein}.cif.gz.json")
+        if row.maps:
+            names["foreign"] = "foreign.npz"
+        files |= {name: self.result(protein, file) for name, file in names.items()}
+        return files | {"provenance": provenance}
+
+    def cluster(self, protein: str) -> str:
+        """Homology cluster of a protein; a protein without one stands alone."""
+        return self.row(protein).cluster or protein
+
+    def learners(self, fold: str) -> list[tuple[str, str]]:
+        """(protein, split) of all that a training run reads.
+
+        In ``leave-one-out`` every protein with a structure outside the left-out cluster is learned from;
+        else the split column says who is learned from and who tunes.
+        """
+        if fold != "all":
+            left_out = fold.removeprefix("without-")
+            return [(name, "train") for name in self.with_structure if self.cluster(name) != left_out]
+        rows = ((name, self.row(name).split) for name in self.with_structure)
+        return [(name, split) for name, split in rows if split in ("train", "tune")]
+
+    def training_files(self, fold: str) -> list[dict[str, str]]:
+        """Examples of a training run: protein, path, cluster and split of each file."""
+        files = []
+        for name, split in self.learners(fold):
+            common = {"cluster": self.cluster(name), "split": split}
+            files.append({"protein": name, "path": self.result(name, "dataset.npz")} | common)
+            simulated = self.config["train"]["simulated"] if split == "train" else 0
+            files += [
+                {"protein": f"{name}~{k}", "path": self.result(name, f"simulated-{k}.npz")} | common
+                for k in range(simulated)
+            ]
+        return files
+
+
+def source_digest(*packages: str) -> str:
+    """Checksum of packages' source, passed to cheap rules so that a change of code makes them run again."""
+    digest = hashlib.sha256()
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*")):
+            if path.suffix in (".py", ".j2", ".js", ".css"):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

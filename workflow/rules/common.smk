@@ -1,0 +1,57 @@
+# Reads:  the configuration and the protein table.
+# Gives:  PLAN, the paths of each protein's files, and what jobs ask for.
+# A wrong configuration or row ends the run here, before any job, with all problems listed.
+import importlib.metadata
+import platform
+
+from data.errors import CovarionError
+from snakemake.exceptions import WorkflowError
+from workflow.plan import Plan, source_digest
+from workflow.run_record import run_settings, run_versions, write_overview_of
+
+try:
+    PLAN = Plan.from_config(config)
+except CovarionError as error:
+    raise WorkflowError(str(error)) from error
+
+for problem in PLAN.problems:
+    logger.warning(f"row skipped: {problem}")
+
+RESULTS, RESOURCES = config["results"], config["resources"]
+
+
+wildcard_constraints:
+    protein="[A-Za-z0-9_][A-Za-z0-9_.-]*",
+    refiner="refined(-[a-z0-9-]+)?",
+    fold="all|without-[A-Za-z0-9_.-]+",
+    k="[0-9]+",
+
+
+localrules:
+    all,
+    fetch,
+    couplings,
+    dataset,
+    train,
+    reports,
+    fetch_alignment,
+    fetch_structure,
+
+
+def of_every(name, proteins=None):
+    """A file of each protein's result folder."""
+    return [PLAN.result(p, name) for p in (PLAN.names if proteins is None else proteins)]
+
+
+def megabytes(base, factor):
+    """Memory that grows with the size of the inputs and with each retry."""
+
+    def ask(wildcards, input, attempt):
+        return int(attempt * (base + factor * input.size_mb))
+
+    return ask
+
+
+def write_run_overview():
+    """Summary and overview over whatever is there; used by the last rule and after a failure."""
+    write_overview_of(PLAN)

@@ -1,0 +1,13 @@
+"""True distances of the query's residues."""
+
+from data.prepare import map_structure
+from workflow.stage import stage
+
+with stage(snakemake):
+    map_structure(
+        snakemake.input.alignment,
+        snakemake.input.structure,
+        snakemake.output[0],
+        chain=snakemake.params.chain,
+        **snakemake.params.thresholds,
+    )

@@ -1,0 +1,16 @@
+"""Alignment to tokens: choose the query, crop, filter, report."""
+
+from data.prepare import prepare_alignment
+from workflow.stage import stage
+
+with stage(snakemake):
+    prepare_alignment(
+        snakemake.input.alignment,
+        snakemake.output[0],
+        structure=snakemake.input.get("structure", ""),
+        chain=snakemake.params.chain,
+        query=snakemake.params.query,
+        region=snakemake.params.region,
+        first_index=snakemake.params.first_index,
+        filters=snakemake.params.filters,
+    )

@@ -1,0 +1,53 @@
+"""What every adapter does around its one call: log, threads, and the protein's own failure.json."""
+
+import contextlib
+import logging
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data.errors import CovarionError
+from data.store import load_json, save_json
+
+
+@contextlib.contextmanager
+def stage(snakemake: Any) -> Iterator[None]:
+    """Run a stage; a failure goes to the log and to ``failure.json`` and ends the job with exit code 1.
+
+    A stage that begins forgets the failure that it left in an earlier run.
+    """
+    protein = getattr(snakemake.wildcards, "protein", "")
+    failure = Path(snakemake.config["results"]) / (protein or "model") / "failure.json"
+    _log_to(str(snakemake.log[0]))
+    if failure.exists() and load_json(failure).get("stage") == snakemake.rule:
+        failure.unlink()
+    try:
+        yield
+    except Exception as error:
+        logging.getLogger("covarion").error("%s: %s\n%s", snakemake.rule, error, traceback.format_exc())
+        save_json(failure, {"protein": protein, "stage": snakemake.rule} | _describe(error))
+        raise SystemExit(f"{snakemake.rule} {protein}: {error}") from error
+
+
+def _describe(error: Exception) -> dict[str, str]:
+    if isinstance(error, CovarionError):
+        return error.as_dict()
+    return {
+        "kind": type(error).__name__,
+        "problem": str(error) or "unexpected error",
+        "file": "",
+        "place": "",
+        "value": "",
+        "remedy": "the stage's log holds the traceback; please report it",
+    }
+
+
+def _log_to(path: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=path,
+        filemode="w",
+        level=logging.INFO,
+        format="%(asctime)s %(name)s %(levelname)s %(message)s",
+    )
