@@ -20,7 +20,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([workflow.basedir, os.environ.get("
 sys.path.insert(0, workflow.basedir)
 
 
-configfile: workflow.source_path("config/config.yaml")
+configfile: os.path.join(workflow.basedir, "config", "config.yaml")
 
 
 include: "workflow/rules/common.smk"

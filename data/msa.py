@@ -6,9 +6,8 @@ no column is left out, so that every program sees the same alignment.
 
 import gzip
 import logging
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,9 @@ import numpy as np
 
 from data.alphabet import CODE_OF_BYTE, GAP, UNKNOWN
 from data.errors import AlignmentError
-from data.rows import Layout, Row, a3m_text, first_word, match_bytes, read_rows, survey
+from data.layout import Layout, a3m_text, match_bytes, survey
+from data.query import find_query, ungapped
+from data.rows import Row, read_rows
 from data.store import atomic_path, sha256
 
 __all__ = ["Alignment", "Row", "crop", "filter_alignment", "read_alignment", "read_rows", "write_a3m"]
@@ -57,7 +58,7 @@ class Alignment:
     columns : int32 [L]
         0-based match column of the file that each query residue stands in.
     unknown : int
-        Number of residues X, B, Z, U, O, J in these columns, read as gaps.
+        Number of residues X, B, Z, U, O, J in the query's columns, read as gaps (before any filter).
     source : str
         Path of the file.
     query_row : int
@@ -160,7 +161,7 @@ def read_alignment(path: str | Path, query: str = "", choose: Chooser | None = N
 
 
 def _log_lost_residues(path: str | Path, row: Row, kept: int) -> None:
-    lost = len(_ungapped(row.text)) - kept
+    lost = len(ungapped(row.text)) - kept
     if lost:
         log.warning("%s: %d residues of query %r stand in insertions: no columns", path, lost, row.name[:60])
 
@@ -190,75 +191,17 @@ def _fill_tokens(
     return names, tokens, count
 
 
-def _ungapped(text: str) -> str:
-    return text.replace("-", "").replace(".", "").upper()
-
-
 def _query_index(path: str | Path, layout: Layout, query: str, choose: Chooser | None) -> int:
     """0-based row of the file that is the query."""
     query = query.strip()
     if query:
-        return _find_query(path, layout, query)
+        return find_query(path, layout, query)
     if choose is None:
         return 0
-    index = int(choose((row.name, _ungapped(row.text)) for row in read_rows(path)))
+    index = int(choose((row.name, ungapped(row.text)) for row in read_rows(path)))
     if not 0 <= index < layout.rows:
         raise AlignmentError("no such row", file=path, value=index, remedy="choose a row of the alignment")
     return index
-
-
-def _find_query(path: str | Path, layout: Layout, query: str) -> int:
-    """First row that matches a query best: by whole name, first word, accession, then sequence."""
-    sequence = _ungapped(_sequence_of_file(query) or query)
-    best: tuple[int, int] | None = None
-    some: list[str] = []
-    for number, row in enumerate(read_rows(path)):
-        rank = _match_rank(row, layout, query, sequence)
-        if rank == 0:
-            return number
-        if rank is not None and (best is None or rank < best[0]):
-            best = (rank, number)
-        if len(some) < 3:
-            some.append(first_word(row.name)[:40])
-    if best is None:
-        raise AlignmentError(
-            "the query is not in the alignment",
-            file=path,
-            value=query[:60],
-            remedy=f"name a row (the first are {', '.join(some)}) or give a row's whole sequence",
-        )
-    return best[1]
-
-
-def _match_rank(row: Row, layout: Layout, query: str, sequence: str) -> int | None:
-    """How well a row answers a query: 0 is the best, None not at all."""
-    word = first_word(row.name)
-    if row.name == query:
-        return 0
-    if word == query:
-        return 1
-    if query in _accessions(word):
-        return 2
-    if sequence.isalpha():
-        if _ungapped(row.text) == sequence:
-            return 3
-        if _ungapped(match_bytes(row.text, layout).tobytes().decode("latin-1")) == sequence:
-            return 4
-    return None
-
-
-def _accessions(word: str) -> set[str]:
-    """Parts of a name that people call a sequence by: ``sp|P1|X_Y``, ``X_Y/1-90``, ``P1.2``."""
-    parts = set(re.split(r"[|/]", word))
-    return parts | {part.rsplit(".", 1)[0] for part in parts if re.search(r"\.\d+$", part)}
-
-
-def _sequence_of_file(query: str) -> str:
-    """First sequence of the FASTA file that a query names, or an empty string."""
-    looks_like_path = os.sep in query or re.search(r"\.(fa|faa|fasta|seq)(\.gz)?$", query)
-    if not looks_like_path or not Path(query).is_file():
-        return ""
-    return next(read_rows(query)).text
 
 
 def filter_alignment(
@@ -296,30 +239,27 @@ def filter_alignment(
         No column, or no row but the query, is left.
     """
     tokens = alignment.tokens
-    rows = _with_query((tokens != GAP).mean(axis=1) >= min_coverage)
-    report: dict = {"rows_before": tokens.shape[0], "columns_before": tokens.shape[1]}
-    report["min_coverage"] = {"threshold": min_coverage, "rows_dropped": int((~rows).sum())}
+    rows = (tokens != GAP).mean(axis=1) >= min_coverage
+    rows[0] = True
     keep = (tokens[rows] == GAP).mean(axis=0) <= max_column_gaps
-    report["max_column_gaps"] = {"threshold": max_column_gaps, "columns_dropped": int((~keep).sum())}
-    kept = np.flatnonzero(rows)
-    distinct = _distinct_rows(tokens[np.ix_(kept, np.flatnonzero(keep))], max_identity)
-    report["max_identity"] = {"threshold": max_identity, "rows_dropped": len(kept) - len(distinct)}
-    kept = kept[distinct]
-    spread = _spread(len(kept), max_sequences)
-    report["max_sequences"] = {"threshold": max_sequences, "rows_dropped": len(kept) - len(spread)}
-    kept = kept[spread]
-    report |= {"rows_after": len(kept), "columns_after": int(keep.sum())}
-    if not keep.any() or len(kept) < 2:
+    kept, columns = np.flatnonzero(rows), np.flatnonzero(keep)
+    distinct = kept[_distinct_rows(tokens[np.ix_(kept, columns)], max_identity)]
+    chosen = distinct[_spread(len(distinct), max_sequences)]
+    report = {
+        "rows_before": len(tokens),
+        "columns_before": len(keep),
+        "min_coverage": {"threshold": min_coverage, "rows_dropped": len(tokens) - len(kept)},
+        "max_column_gaps": {"threshold": max_column_gaps, "columns_dropped": len(keep) - len(columns)},
+        "max_identity": {"threshold": max_identity, "rows_dropped": len(kept) - len(distinct)},
+        "max_sequences": {"threshold": max_sequences, "rows_dropped": len(distinct) - len(chosen)},
+        "rows_after": len(chosen),
+        "columns_after": len(columns),
+    }
+    if len(columns) == 0 or len(chosen) < 2:
         raise AlignmentError(
             "the filters leave nothing", file=alignment.source, value=report, remedy="relax the filters"
         )
-    return _take(alignment, kept, np.flatnonzero(keep)), report
-
-
-def _with_query(rows: np.ndarray) -> np.ndarray:
-    rows = rows.copy()
-    rows[0] = True
-    return rows
+    return _take(alignment, chosen, columns), report
 
 
 def _distinct_rows(tokens: np.ndarray, max_identity: float) -> np.ndarray:
@@ -384,9 +324,3 @@ def crop(alignment: Alignment, region: str) -> Alignment:
             remedy=f"give FIRST-LAST with 1 <= FIRST <= LAST <= {length}",
         )
     return _take(alignment, np.arange(len(alignment.names)), np.arange(first - 1, last))
-
-
-def ungapped_rows(path: str | Path) -> Iterator[tuple[str, str]]:
-    """Yield (name, sequence without gaps, upper case) of each row."""
-    for row in read_rows(path):
-        yield row.name, _ungapped(row.text)

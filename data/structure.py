@@ -100,8 +100,26 @@ def _parse(path: str | Path) -> tuple[gemmi.Structure, bool, str]:
     structure.merge_chain_parts()
     _name_blank_chains(structure)
     structure.setup_entities()
+    if not mmcif and "\nTER" not in text:
+        _extend_polymers(structure)
     structure.assign_label_seq_id()
     return structure, mmcif, text
+
+
+def _extend_polymers(structure: gemmi.Structure) -> None:
+    """Let a chain go on to its last ATOM record where no TER says its end.
+
+    Without TER a residue that gemmi does not know would end the chain, and the rest be lost in silence.
+    """
+    for chain in (chain for model in structure for chain in model):
+        ends = [
+            k for k, residue in enumerate(chain, 1) if residue.het_flag == "A" and _is_amino_acid(residue)
+        ]
+        polymer = chain.get_polymer()
+        if len(polymer) and ends:
+            subchain = polymer.subchain_id()
+            for residue in list(chain)[len(polymer) : ends[-1]]:
+                residue.subchain, residue.entity_type = subchain, gemmi.EntityType.Polymer
 
 
 def _structure_of_cif(text: str) -> gemmi.Structure:
@@ -238,8 +256,7 @@ def _points(residue: gemmi.Residue) -> list[gemmi.Atom]:
     """Atoms that may stand for a residue: all conformers of its C-beta, or of C-alpha in glycine."""
     names = ("CA", "CB") if _letter(residue.name) == "G" else ("CB",)
     for name in names:
-        # Not an ion: calcium is called CA too
-        atoms = [atom for atom in residue if atom.name == name and atom.element.name in ("C", "X")]
+        atoms = [atom for atom in residue if atom.name == name]
         if atoms:
             return atoms
     return []
@@ -271,7 +288,7 @@ def _sequence(
     """Sequence of the chain and the place of each site in it."""
     full = _full_sequence(structure, residues[0].subchain)
     slots = [site.residue.label_seq - 1 if site.residue.label_seq else -1 for site in sites]
-    fits = bool(full) and slots == sorted(set(slots)) and 0 <= slots[0] and slots[-1] < len(full)
+    fits = bool(full) and slots == sorted(set(slots)) and slots[0] >= 0 and slots[-1] < len(full)
     if not fits:
         if full:
             notes.append("the sequence in the header does not fit the model: observed residues used")
@@ -291,7 +308,7 @@ def _full_sequence(structure: gemmi.Structure, subchain: str) -> list[str]:
 
 def _entry(structure: gemmi.Structure, path: str | Path) -> str:
     """Entry code of the header, else the name of the file without its endings."""
-    code = structure.info["_entry.id"] if "_entry.id" in structure.info else ""
+    code = structure.info["_entry.id"] if "_entry.id" in structure.info else ""  # noqa: SIM401 no .get()
     return code.strip() or Path(path).name.split(".")[0]
 
 

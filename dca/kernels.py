@@ -32,13 +32,13 @@ def _group_offsets(tokens: np.ndarray, letters: int, offsets: np.ndarray) -> Non
         for n in range(rows):
             for k in range(GROUP):
                 j = g * GROUP + k
-                letter = tokens[n, j] if j < length else 0
+                letter = int(tokens[n, j]) if j < length else 0
                 offsets[g, n, k] = (k * letters + letter) * WIDTH
 
 
 @jit
 def _load_slab(i: int, couplings: np.ndarray, direction: np.ndarray, step: float, slab: np.ndarray) -> None:
-    """slab[j, b, a] = J_ij(a, b) + step D_ij(a, b) for all j of one site; the rows of j = i stay as they are."""
+    """slab[j, b, a] = J_ij(a, b) + step D_ij(a, b) for all j of one site, D the direction; j = i is left."""
     q = couplings.shape[1]
     length = _columns_of(couplings.shape[0])
     for j in range(length):
@@ -106,9 +106,14 @@ def _residuals(rows: np.ndarray, letters: np.ndarray, weights: np.ndarray) -> No
 
 @jit
 def _block_residuals(
-    letters: np.ndarray, weights: np.ndarray, offsets: np.ndarray, field: np.ndarray, slab: np.ndarray,
-    block: np.ndarray, bits: np.ndarray
-) -> None:  # fmt: skip
+    letters: np.ndarray,
+    weights: np.ndarray,
+    offsets: np.ndarray,
+    field: np.ndarray,
+    slab: np.ndarray,
+    block: np.ndarray,
+    bits: np.ndarray,
+) -> None:
     """Residuals w_n (P(a | x_-i) - [x_ni = a]) of one block of sequences at one site."""
     rows = block.shape[0]
     flat = block.reshape(-1)
@@ -136,9 +141,14 @@ def _scatter_block(offsets: np.ndarray, block: np.ndarray, gradient: np.ndarray)
 
 @jit
 def _site_gradient(
-    letters: np.ndarray, weights: np.ndarray, offsets: np.ndarray, field: np.ndarray, slab: np.ndarray,
-    by_field: np.ndarray, by_slab: np.ndarray
-) -> None:  # fmt: skip
+    letters: np.ndarray,
+    weights: np.ndarray,
+    offsets: np.ndarray,
+    field: np.ndarray,
+    slab: np.ndarray,
+    by_field: np.ndarray,
+    by_slab: np.ndarray,
+) -> None:
     """Gradient of one site's weighted -log P(x_i | x_-i) by its fields and by its slab."""
     rows = letters.shape[0]
     block = np.empty((BLOCK, WIDTH), dtype=np.float32)
@@ -158,11 +168,19 @@ def _site_gradient(
 
 @jit(parallel=True)
 def _all_sites(
-    columns: np.ndarray, weights: np.ndarray, offsets: np.ndarray, frequencies: np.ndarray,
-    fields: np.ndarray, couplings: np.ndarray, direction: np.ndarray, step: float,
-    plain: np.ndarray, by_field: np.ndarray, by_coupling: np.ndarray
-) -> None:  # fmt: skip
-    """Gradients of all sites at centred fields and at couplings + step direction; plain = uncentred fields."""
+    columns: np.ndarray,
+    weights: np.ndarray,
+    offsets: np.ndarray,
+    frequencies: np.ndarray,
+    fields: np.ndarray,
+    couplings: np.ndarray,
+    direction: np.ndarray,
+    step: float,
+    plain: np.ndarray,
+    by_field: np.ndarray,
+    by_coupling: np.ndarray,
+) -> None:
+    """Gradients of all sites at centred fields and couplings + step direction; plain = their fields."""
     length, q = fields.shape
     groups = offsets.shape[0]
     for i in prange(length):
@@ -177,10 +195,17 @@ def _all_sites(
 
 @jit(parallel=True, fastmath=True)
 def _merge_sites(
-    by_coupling: np.ndarray, by_field: np.ndarray, frequencies: np.ndarray, penalty: float,
-    couplings: np.ndarray, direction: np.ndarray, step: float, gradient: np.ndarray, slopes: np.ndarray
-) -> None:  # fmt: skip
-    """Gradient of each pair in the centred coordinates; slopes[i] = sum of direction times gradient, i < j."""
+    by_coupling: np.ndarray,
+    by_field: np.ndarray,
+    frequencies: np.ndarray,
+    penalty: float,
+    couplings: np.ndarray,
+    direction: np.ndarray,
+    step: float,
+    gradient: np.ndarray,
+    slopes: np.ndarray,
+) -> None:
+    """Gradient of each pair in centred coordinates; slopes[i] = sum of direction times gradient, i < j."""
     length = by_field.shape[0]
     q = couplings.shape[1]
     pull, stride = np.float32(2.0 * penalty), np.float32(step)
@@ -200,9 +225,17 @@ def _merge_sites(
 
 @jit(parallel=True, fastmath=True)
 def _advance(
-    couplings: np.ndarray, direction: np.ndarray, gradient: np.ndarray, trial: np.ndarray,
-    step: float, share: float, spread: np.ndarray, curvature: float, floor: float, sums: np.ndarray
-) -> None:  # fmt: skip
+    couplings: np.ndarray,
+    direction: np.ndarray,
+    gradient: np.ndarray,
+    trial: np.ndarray,
+    step: float,
+    share: float,
+    spread: np.ndarray,
+    curvature: float,
+    floor: float,
+    sums: np.ndarray,
+) -> None:
     """Move by step along the direction and interpolate the gradient; D = curvature s_i(a) s_j(b) + floor.
 
     sums[i] = (g' D^-1 g', (g' - g) D^-1 g', J D J) over the pairs i < j, with g' the new gradient.
@@ -230,9 +263,14 @@ def _advance(
 
 @jit(parallel=True, fastmath=True)
 def _turn(
-    direction: np.ndarray, gradient: np.ndarray, memory: float,
-    spread: np.ndarray, curvature: float, floor: float, slopes: np.ndarray
-) -> None:  # fmt: skip
+    direction: np.ndarray,
+    gradient: np.ndarray,
+    memory: float,
+    spread: np.ndarray,
+    curvature: float,
+    floor: float,
+    slopes: np.ndarray,
+) -> None:
     """direction = memory direction - D^-1 gradient; slopes[i] = sum of direction times gradient, i < j."""
     length, q = spread.shape
     for i in prange(length):

@@ -145,9 +145,16 @@ class _Objective:
         slopes = np.empty(length)
         blocks = self._by_coupling.reshape(length, -1, q, kernels.WIDTH)
         kernels._merge_sites(
-            blocks, by_field.astype(np.float32), self._single, self.coupling_penalty, couplings, direction,
-            step, out, slopes,
-        )  # fmt: skip
+            blocks,
+            by_field.astype(np.float32),
+            self._single,
+            self.coupling_penalty,
+            couplings,
+            direction,
+            step,
+            out,
+            slopes,
+        )
         return by_field, slopes.sum()
 
     def uncentred(self, fields: np.ndarray, couplings: np.ndarray) -> np.ndarray:
@@ -162,9 +169,6 @@ class _Objective:
 class _State:
     """A point, its gradient and the direction of search; `step` is one iteration."""
 
-    # The diagonal of the Hessian understates what couplings of one site do together; times three
-    # converges evenly for shallow and deep families.
-    STIFFNESS = 3.0
     FIRST_STEP = 0.3
 
     def __init__(self, objective: _Objective):
@@ -177,7 +181,7 @@ class _State:
         self.gradient = np.empty_like(self.couplings)
         self.trial = np.empty_like(self.couplings)
         self._spread = (objective.frequencies * (1 - objective.frequencies)).astype(np.float32)
-        self._curvature = 2 * self.STIFFNESS * objective.neff
+        self._curvature = 2 * objective.neff
         self._floor = 2 * objective.coupling_penalty
         self._field_curvature = objective.neff * self._spread + 1 + 2 * objective.field_penalty
         self.by_field, _ = objective.gradient(self.fields, self.couplings, self.direction, 0.0, self.gradient)
@@ -187,7 +191,7 @@ class _State:
         self._turn(0.0)
 
     def _independent_fields(self) -> np.ndarray:
-        """Log frequencies with one letter's worth of pseudocount, mean zero: the optimum without couplings."""
+        """Log frequencies with a pseudocount of one sequence, mean zero: almost the best without J."""
         neff = self.objective.neff
         smooth = (self.objective.frequencies * neff + 1 / self.objective.frequencies.shape[1]) / (neff + 1)
         fields = np.log(smooth)
@@ -222,9 +226,17 @@ class _State:
     def _advance(self, step: float, share: float, by_field: np.ndarray) -> tuple[float, float, float]:
         sums = np.empty((self.fields.shape[0], 3))
         kernels._advance(
-            self.couplings, self.direction, self.gradient, self.trial, step, share,
-            self._spread, self._curvature, self._floor, sums,
-        )  # fmt: skip
+            self.couplings,
+            self.direction,
+            self.gradient,
+            self.trial,
+            step,
+            share,
+            self._spread,
+            self._curvature,
+            self._floor,
+            sums,
+        )
         norm, change, size = sums.sum(axis=0)
         delta = share * (by_field - self.by_field)
         self.by_field = self.by_field + delta

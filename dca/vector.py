@@ -6,6 +6,7 @@ rows of WIDTH = 24 floats as three vectors of eight (AVX registers; narrower mac
 Sums run in a fixed order. With ``NUMBA_DISABLE_JIT`` the Python functions at the end take their place.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -90,7 +91,8 @@ def _scatter_row_python(out: np.ndarray, offsets: tuple[int, ...], table: np.nda
         out[offset : offset + WIDTH] += table[at : at + WIDTH]
 
 
+_interpreted = bool(vars(config)["DISABLE_JIT"])
 # out[at:at+24] += sum of the eight rows of table that begin at offsets
-gather_rows = _gather_rows_python if config.DISABLE_JIT else _gather_rows
+gather_rows: Callable[..., None] = _gather_rows_python if _interpreted else _gather_rows
 # out[offset:offset+24] += table[at:at+24] for each of the eight offsets
-scatter_row = _scatter_row_python if config.DISABLE_JIT else _scatter_row
+scatter_row: Callable[..., None] = _scatter_row_python if _interpreted else _scatter_row

@@ -140,7 +140,7 @@ def build_simulated(
     """
     distance = load_arrays(truth)["distance"]
     rng = np.random.default_rng([seed, number, zlib.crc32(Path(out).parent.name.encode())])
-    tokens = simulate_family(contact_map(distance), rows, rng)
+    tokens, _ = simulate_family(contact_map(distance), rows, rng, gap_share=0.1)
     write_example(out, tokens, distance, rng, depths, tuple(pair_maps), identity)
 
 
@@ -172,7 +172,7 @@ def cut_pixels(features: Features, rows: np.ndarray, cols: np.ndarray) -> Pixels
     pair, below = packed_rectangle(rows, cols, features.length)
     couplings = features.couplings[pair]  # [H, W, q * q]
     turned = couplings[below].reshape(-1, Q, Q).transpose(0, 2, 1)
-    couplings[below] = turned.reshape(len(turned), -1)  # below the diagonal the two letters swap roles
+    couplings[below] = turned.reshape(-1, Q * Q)  # below the diagonal the two letters swap roles
     couplings[rows[:, None] == cols[None, :]] = 0
     return Pixels(
         couplings=torch.from_numpy(couplings)[None],

@@ -110,7 +110,7 @@ def write_rr(
     Raises
     ------
     MapError
-        The map does not fit the query, or a probability lies outside [0, 1].
+        The map does not fit the query, or a probability is outside [0, 1].
     """
     _check(query, values, kind, path)
     ranked = ranking(values, min_separation, 3 * len(query) if top is None else top)

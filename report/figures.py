@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from report.methods import CONTACT_DISTANCE, RANGES, Style, cut_size
+from data import scoring
+from report.methods import CONTACT_DISTANCE, Style, cut_size
 
 _POINTS = 160  # more points than this per line cannot be seen at the size of a chart
 _PREDICTED = (0, 114, 178)
@@ -77,7 +78,7 @@ def precision_at_ranks(values: np.ndarray, distance: np.ndarray, low: int, high:
     distance : float [L, L]
         C-beta distances in angstrom; pairs of unknown distance are not ranked.
     low, high : int
-        ``low <= j - i < high``; no upper limit when `high` is None.
+        ``low <= j - i <= high``; no upper limit when `high` is None.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def precision_at_ranks(values: np.ndarray, distance: np.ndarray, low: int, high:
         Precision at rank 1..K, ties in the order of (i, j).
     """
     i, j = np.triu_indices(len(values), low)
-    keep = np.isfinite(distance[i, j]) & (j - i < (high or len(values)))
+    keep = np.isfinite(distance[i, j]) & (j - i <= (high or len(values)))
     i, j = i[keep], j[keep]
     order = np.argsort(-values[i, j], kind="stable")
     hits = (distance[i, j] < CONTACT_DISTANCE)[order]
@@ -96,11 +97,11 @@ def precision_chart(
     maps: dict[str, np.ndarray], styles: dict[str, Style], distance: np.ndarray, range_name: str
 ) -> Chart:
     """Precision against rank of every method in one range, up to 1.5 L, with the ceiling."""
-    low, high = RANGES[range_name]
+    low, high = scoring.RANGES[range_name]
     length = len(distance)
     limit = max(2, round(1.5 * length))
     separation = np.arange(length)[None, :] - np.arange(length)[:, None]
-    inside = (separation >= low) & (separation < (high or length)) & np.isfinite(distance)
+    inside = (separation >= low) & (separation <= (high or length)) & np.isfinite(distance)
     pairs, contacts = int(inside.sum()), int((inside & (distance < CONTACT_DISTANCE)).sum())
     rank = np.arange(1, min(limit, pairs) + 1)
     across = (rank - 1) / (limit - 1)
@@ -112,7 +113,7 @@ def precision_chart(
         (100 * (cut_size(length, cut) - 1) / (limit - 1), f"{cut}\n{cut_size(length, cut)}")
         for cut in _MARKED
     ]
-    span = f"{low} ≤ |i \u2212 j| < {high}" if high else f"|i \u2212 j| ≥ {low}"
+    span = f"{low} ≤ |i \u2212 j| ≤ {high}" if high else f"|i \u2212 j| ≥ {low}"
     return Chart(
         f"{range_name.capitalize()} range, {span}",
         f"{contacts:,} contacts among {pairs:,} resolved pairs",

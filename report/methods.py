@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-RANGES = {"short": (6, 12), "medium": (12, 24), "long": (24, None), "medium+long": (12, None)}
-CUTS = ("L/10", "L/5", "L/2", "L")
-CONTACT_DISTANCE = 8.0
+from data import contacts, scoring
+
+CUTS = tuple(scoring.CUTS)
+CONTACT_DISTANCE = contacts.CUTOFF
 MIN_SEPARATION = 6
 
 
@@ -93,4 +94,4 @@ def best_method(names: Iterable[str]) -> str:
 
 def cut_size(length: int, cut: str) -> int:
     """Number of pairs behind a cut: ``max(1, round(L / c))``."""
-    return max(1, round(length / int(cut.partition("/")[2] or 1)))
+    return max(1, round(length / scoring.CUTS[cut]))

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data import store
+from data import scoring, store
 from data.errors import CovarionError
 from report import figures
 from report.methods import best_method, ordered
-from report.page import depth_bin, read_scores
 from report.payload import score_maps
 
 log = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ class Outcome:
     @property
     def depth_bin(self) -> str:
         """Depth bin by Neff, "" where it is unknown."""
-        return depth_bin(self.neff) if self.neff is not None else ""
+        return scoring.depth_bin(self.neff) if self.neff is not None else ""
 
     def precision(self, method: str, range_name: str, cut: str) -> float | None:
         """Precision of a method, None where it was not scored."""
@@ -93,6 +92,13 @@ def read_outcomes(
 ) -> list[Outcome]:
     """Outcome of every protein of the table; a missing or broken file becomes a reason, never an error."""
     return [_outcome(Path(results_dir) / str(row["protein"]), row, thumbnails) for row in proteins]
+
+
+def proteins_found(results_dir: str | Path) -> list[dict[str, Any]]:
+    """Rows that name the proteins of a results folder: the folders with an alignment or a failure."""
+    marks = ("alignment.npz", "failure.json")
+    folders = {path.parent.name for mark in marks for path in Path(results_dir).glob(f"*/{mark}")}
+    return [{"protein": name} for name in sorted(folders)]
 
 
 def _outcome(folder: Path, row: dict[str, Any], thumbnails: bool) -> Outcome:
@@ -145,7 +151,7 @@ def _read_depth(folder: Path, outcome: Outcome) -> None:
 
 def _read_scores(folder: Path, outcome: Outcome) -> None:
     if (folder / "scores.tsv").exists():
-        outcome.scores = read_scores(folder / "scores.tsv")
+        outcome.scores = scoring.read_scores(folder / "scores.tsv")
     if (folder / "truth.npz").exists():
         truth = store.load_arrays(folder / "truth.npz")
         outcome.structure = " ".join(str(truth[key]) for key in ("entry", "chain") if str(truth.get(key, "")))

@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from data import store
-from report.methods import RANGES, best_method, styles
+from data import scoring, store
+from report.methods import best_method, styles
 from report.outcomes import FAILED, FINISHED, INCOMPLETE, Outcome, read_outcomes, scored_methods
 from report.rendering import flattened, render
 from report.summary import MAIN_CUTS, Mean, mean_table, mean_text, means, summary_table, summary_text
@@ -28,8 +28,8 @@ def write_overview(
     Parameters
     ----------
     results_dir : path
-        Folder that holds one folder per protein, and perhaps ``run.json`` (the seconds of each stage under
-        ``stages``).
+        Folder that holds one folder per protein, and perhaps ``run.json`` (``stages``: the seconds of each
+        stage, or its ``jobs``, ``seconds`` and ``peak_mb``; ``skipped_rows``: problems of left-out rows).
     proteins : list of dict
         Rows of the table of proteins, ``protein`` at least.
     settings, versions : dict
@@ -42,6 +42,7 @@ def write_overview(
     outcomes = read_outcomes(results_dir, proteins, thumbnails=True)
     store.save_text(out_summary, summary_text(outcomes))
     methods = scored_methods(outcomes)
+    run = _run_record(Path(results_dir))
     page = render(
         "overview.html.j2",
         outcomes=outcomes,
@@ -53,12 +54,13 @@ def write_overview(
         sections=_sections(outcomes),
         cuts=MAIN_CUTS,
         reference="plm",
-        stages=_stages(Path(results_dir)),
+        stages=_stages(run),
+        skipped=[str(problem) for problem in run.get("skipped_rows") or []],
         settings=flattened(settings),
         versions=flattened(versions),
         sources=_sources(outcomes),
         summary_name=Path(out_summary).name,
-        long_separation=RANGES["long"][0],
+        long_separation=scoring.RANGES["long"][0],
     )
     store.save_text(out_index, page)
 
@@ -103,17 +105,25 @@ def _groups(table: list[Mean]) -> list[dict[str, Any]]:
     return groups
 
 
-def _stages(results_dir: Path) -> list[tuple[str, float]]:
-    """Seconds of each stage from run.json; none where the file or the entry is missing."""
+def _run_record(results_dir: Path) -> dict[str, Any]:
+    """Content of run.json; empty where it is missing or broken."""
     path = results_dir / "run.json"
     if not path.exists():
-        return []
+        return {}
     try:
-        stages = store.load_json(path).get("stages", {})
-        return [(str(name), float(seconds)) for name, seconds in stages.items()]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        log.warning("%s: stage times cannot be read: %s", path, error)
-        return []
+        return dict(store.load_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        log.warning("%s cannot be read: %s", path, error)
+        return {}
+
+
+def _stages(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Name, jobs, seconds and peak memory of each stage, in the order of the record."""
+    stages = []
+    for name, entry in (run.get("stages") or {}).items():
+        values = entry if isinstance(entry, dict) else {"seconds": entry}
+        stages.append({"name": name, "jobs": None, "seconds": None, "peak_mb": None} | values)
+    return stages
 
 
 def _sources(outcomes: list[Outcome]) -> list[list[str]]:

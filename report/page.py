@@ -1,25 +1,20 @@
 """The page of one protein: a self-contained HTML file that opens from disk without a network."""
 
-import csv
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
-from data import store
-from data.errors import CovarionError
+from data import scoring, store
 from report import figures
-from report.exports import ranking
-from report.methods import CONTACT_DISTANCE, CUTS, MIN_SEPARATION, RANGES, best_method, cut_size, styles
+from report.exports import ranking, write_csv, write_rr
+from report.methods import CONTACT_DISTANCE, CUTS, MIN_SEPARATION, best_method, cut_size, styles
 from report.payload import Protein, json_text, load_protein, pack_protein
 from report.rendering import flattened, render
-
-_TEXTS = ("method", "range", "cut")
-_NUMBERS = ("k", "precision", "ceiling", "pairs", "contacts")
-DEPTH_BINS = (30, 100, 300, 1000, 3000)
 
 
 def write_page(
@@ -28,6 +23,7 @@ def write_page(
     settings: dict[str, Any],
     versions: dict[str, Any],
     out: str | Path,
+    min_separation: int = MIN_SEPARATION,
 ) -> None:
     """Write the report of a protein.
 
@@ -36,80 +32,121 @@ def write_page(
     protein : str
         Its name in the table of proteins.
     files : dict
-        Paths: ``alignment`` and ``maps`` (required); ``weights``, ``contacts``, ``truth``, ``scores`` (each
-        may be None or absent); ``refined``, a dict of method name to path; ``provenance``, a list of
-        JSON files; ``exports``, a list of files to link to (by default the ``.rr`` and ``.csv`` files
-        beside `out`). Without ``truth`` the page shows prediction and evidence and says so.
+        Paths: ``alignment`` and ``maps`` (required); ``weights``, ``contacts``, ``truth``, ``scores``,
+        ``foreign`` (each may be None or absent); ``refined``, a dict of method name to path;
+        ``provenance``, a list of JSON files; ``exports``, a list of files to link to (by default the
+        ``.rr`` and ``.csv`` files beside `out`). Without ``truth`` the page shows prediction and
+        evidence and says so.
     settings, versions : dict
         Printed as they are, nested ones with dotted keys.
     out : path
         The HTML file.
+    min_separation : int
+        Smallest ``j - i`` of the contacts that are listed.
 
     Raises
     ------
     CovarionError
         A file that is named cannot be read.
     """
-    subject = load_protein(protein, files)
-    scores = read_scores(files["scores"]) if files.get("scores") else []
-    looks = styles(subject.maps)
+    subject = load_protein(protein, files, min_separation)
+    scores = scoring.read_scores(files["scores"]) if files.get("scores") else []
     page = render(
         "page.html.j2",
-        protein=subject,
-        facts=_facts(subject),
-        headline=_headline(subject, scores),
-        notes=_notes(subject),
-        looks=looks,
-        below=_below(subject),
-        filters=flattened(json_text(subject.filters)) if subject.filters else [],
-        charts=_charts(subject, looks),
-        rows=_top_rows(subject),
-        score_tables=_score_tables(scores, looks),
-        expected=_expected_precision(subject),
-        weights=_weights_used(subject),
+        **_shown(subject, scores),
         settings=flattened(settings),
         versions=flattened(versions),
         provenance=[_provenance(path) for path in files.get("provenance") or []],
         downloads=_downloads(files.get("exports"), Path(out)),
-        payload=pack_protein(subject),
-        min_separation=MIN_SEPARATION,
     )
     store.save_text(out, page)
 
 
-def read_scores(path: str | Path) -> list[dict[str, Any]]:
-    """Rows of ``scores.tsv``; k, precision, ceiling, pairs and contacts as float, NaN where empty.
+def _shown(subject: Protein, scores: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the template shows of the protein itself."""
+    looks = styles(subject.maps)
+    return {
+        "protein": subject,
+        "facts": _facts(subject),
+        "headline": _headline(subject, scores),
+        "notes": _notes(subject),
+        "looks": looks,
+        "below": _below(subject),
+        "filters": flattened(json_text(subject.filters)) if subject.filters else [],
+        "charts": _charts(subject, looks),
+        "rows": _top_rows(subject),
+        "score_tables": _score_tables(scores, looks),
+        "expected": _expected_precision(subject),
+        "weights": _weights_used(subject),
+        "payload": pack_protein(subject),
+    }
 
-    Raises
-    ------
-    CovarionError
-        A column is missing.
+
+def write_protein(
+    protein: str,
+    files: dict[str, Any],
+    *,
+    settings: dict[str, Any],
+    versions: dict[str, Any],
+    page: str | Path,
+    exports: str | Path,
+    min_separation: int = MIN_SEPARATION,
+) -> None:
+    """Write the page of a protein, and the best 3 L pairs of each method as RR and CSV in a folder.
+
+    Parameters
+    ----------
+    protein, settings, versions, min_separation
+        As for `write_page`.
+    files : dict
+        As for `write_page`; each refined map may also stand alone under any other name, its method is
+        then called as the file.
+    page : path
+        The HTML file.
+    exports : path
+        Folder for ``METHOD.rr`` and ``METHOD.csv``.
     """
-    with open(path, newline="") as stream:
-        table = csv.DictReader(stream, delimiter="\t")
-        missing = [name for name in (*_TEXTS, *_NUMBERS) if name not in (table.fieldnames or ())]
-        if missing:
-            raise CovarionError("a table of scores lacks columns", file=path, value=", ".join(missing))
-        rows: list[dict[str, Any]] = list(table)
-    for row in rows:
-        row.update({column: _number(row[column]) for column in _NUMBERS})
-    return rows
+    files = _grouped(files)
+    subject = load_protein(protein, files, min_separation)
+    files["exports"] = write_exports(subject, Path(exports))
+    write_page(protein, files, settings, versions, page, min_separation)
 
 
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return math.nan
+_INPUTS = ("alignment", "weights", "maps", "foreign", "contacts", "truth", "scores", "provenance", "refined")
 
 
-def depth_bin(neff: float) -> str:
-    """Name of the depth bin of an effective number of sequences, as the overview groups by it."""
-    edges = [f"{edge:,}" for edge in DEPTH_BINS]
-    place = int(np.searchsorted(DEPTH_BINS, neff, side="right"))
-    if place == 0:
-        return f"< {edges[0]}"
-    return f"> {edges[-1]}" if place == len(edges) else f"{edges[place - 1]}-{edges[place]}"
+def _grouped(files: dict[str, Any]) -> dict[str, Any]:
+    """Files with the refined maps in a dict by method and the provenance in a list."""
+    grouped = {name: files[name] for name in _INPUTS if name in files}
+    refined = grouped.get("refined") or {}
+    if not isinstance(refined, dict):
+        refined = {Path(refined).stem: refined}
+    others = {Path(path).stem: path for name, path in files.items() if name not in _INPUTS and path}
+    provenance = grouped.get("provenance") or []
+    grouped["provenance"] = [provenance] if isinstance(provenance, str | Path) else list(provenance)
+    return grouped | {"refined": refined | others}
+
+
+def write_exports(protein: Protein, folder: Path) -> list[Path]:
+    """Write ``METHOD.rr`` and ``METHOD.csv`` of the best 3 L pairs of each method; returns their paths."""
+    written = []
+    for name, values in protein.maps.items():
+        stem = re.sub(r"[^\w.+-]", "_", name)
+        written += [folder / f"{stem}.rr", folder / f"{stem}.csv"]
+        kind = "probability" if name in protein.refined else "score"
+        shared = {"first_index": protein.first_index, "min_separation": protein.min_separation}
+        write_rr(protein.query, values, written[-2], name, kind=kind, target=protein.name, **shared)
+        write_csv(
+            protein.query,
+            values,
+            written[-1],
+            probability=protein.probability,
+            residue=protein.truth.get("residue"),
+            distance=protein.distance,
+            top=3 * protein.length,
+            **shared,
+        )
+    return written
 
 
 def _facts(protein: Protein) -> list[tuple[str, str, str]]:
@@ -118,12 +155,12 @@ def _facts(protein: Protein) -> list[tuple[str, str, str]]:
     facts = [
         (f"{protein.length:,}", "residues", f"numbered {protein.first_index} to {_last(protein)}"),
         (f"{len(protein.tokens):,}", "sequences", "in the alignment"),
-        (f"{neff:,.0f}", "effective", f"Neff at 80 % identity; depth bin {depth_bin(neff)}"),
+        (f"{neff:,.0f}", "effective", f"Neff at 80 % identity; depth bin {scoring.depth_bin(neff)}"),
         (f"{neff / protein.length:.2f}", "Neff / L", "effective sequences a residue"),
     ]
     distance = protein.distance
     if distance is not None:
-        i, j = np.triu_indices(protein.length, RANGES["long"][0])
+        i, j = np.triu_indices(protein.length, scoring.RANGES["long"][0])
         contacts = int((distance[i, j] < CONTACT_DISTANCE).sum())
         resolved = int(protein.truth["resolved"].sum())
         facts.append(
@@ -199,7 +236,7 @@ def _charts(protein: Protein, looks: dict[str, Any]) -> dict[str, list[figures.C
 
 def _top_rows(protein: Protein) -> list[dict[str, Any]]:
     """The best L pairs of the method that the page opens with, as its table shows them."""
-    best = ranking(protein.maps[protein.best], MIN_SEPARATION, protein.length)
+    best = ranking(protein.maps[protein.best], protein.min_separation, protein.length)
     rows = []
     for rank, (i, j, score) in enumerate(zip(best.i, best.j, best.score, strict=True), start=1):
         distance = math.nan if protein.distance is None else float(protein.distance[i, j])
@@ -246,7 +283,7 @@ def _expected_precision(protein: Protein) -> list[dict[str, Any]]:
     """Mean predicted probability of the best L/5, L/2 and L long-range pairs of each refined method."""
     rows = []
     for name in protein.refined:
-        best = ranking(protein.maps[name], RANGES["long"][0], protein.length).score
+        best = ranking(protein.maps[name], scoring.RANGES["long"][0], protein.length).score
         values = {
             cut: float(best[: cut_size(protein.length, cut)].mean()) if len(best) else math.nan
             for cut in CUTS

@@ -12,7 +12,7 @@ import numpy as np
 
 from data import store
 from report.exports import ranking
-from report.methods import CONTACT_DISTANCE, MIN_SEPARATION, best_method, is_refined, styles
+from report.methods import CONTACT_DISTANCE, MIN_SEPARATION, best_method, styles
 from report.rendering import base64_of
 
 _FINE_LENGTH = 450  # longer maps are shaded in 255 steps instead of 65,535: the page stays below 4 MB
@@ -39,6 +39,8 @@ class Protein:
         Arrays of each refined method's file.
     contacts, truth : dict of arrays, empty where there is none
         As `docs/formats.md` describes them.
+    min_separation : int
+        Smallest ``j - i`` of the contacts that are listed.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Protein:
     refined: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     contacts: dict[str, np.ndarray] = field(default_factory=dict)
     truth: dict[str, np.ndarray] = field(default_factory=dict)
+    min_separation: int = MIN_SEPARATION
 
     @property
     def length(self) -> int:
@@ -87,7 +90,7 @@ def score_maps(path: str | Path) -> dict[str, np.ndarray]:
     return {name: array for name, array in arrays.items() if array.ndim == 2 and not name.endswith("_raw")}
 
 
-def load_protein(name: str, files: dict[str, Any]) -> Protein:
+def load_protein(name: str, files: dict[str, Any], min_separation: int = MIN_SEPARATION) -> Protein:
     """Read the files of `report.page.write_page`.
 
     Raises
@@ -98,7 +101,8 @@ def load_protein(name: str, files: dict[str, Any]) -> Protein:
     alignment = store.load_arrays(files["alignment"])
     tokens = alignment["tokens"]
     refined = {key: store.load_arrays(path) for key, path in (files.get("refined") or {}).items()}
-    maps = score_maps(files["maps"]) | {key: arrays["contact"] for key, arrays in refined.items()}
+    maps = score_maps(files["maps"]) | (score_maps(files["foreign"]) if files.get("foreign") else {})
+    maps |= {key: arrays["contact"] for key, arrays in refined.items()}
     weights = store.load_arrays(files["weights"])["weights"] if files.get("weights") else np.ones(len(tokens))
     return Protein(
         name=name,
@@ -113,6 +117,7 @@ def load_protein(name: str, files: dict[str, Any]) -> Protein:
         refined=refined,
         contacts=store.load_arrays(files["contacts"]) if files.get("contacts") else {},
         truth=store.load_arrays(files["truth"]) if files.get("truth") else {},
+        min_separation=min_separation,
     )
 
 
@@ -145,12 +150,12 @@ def pack_protein(protein: Protein) -> dict[str, Any]:
         "first": protein.first_index,
         "length": protein.length,
         "residue": protein.residue or None,
-        "minSeparation": MIN_SEPARATION,
+        "minSeparation": protein.min_separation,
         "contact": CONTACT_DISTANCE,
         "best": protein.best,
         "methods": [_pack_method(protein, name, looks[name].label) for name in looks],
         "probability": protein.best if protein.probability is not None else None,
-        "distance": _pack_distance(protein.distance),
+        "distance": pack_distance(protein.distance),
         "blocks": _pack_blocks(protein.contacts, protein.length),
     }
 
@@ -159,11 +164,11 @@ def _pack_method(protein: Protein, name: str, label: str) -> dict[str, Any]:
     """Quantised map of a method, with the exact order and values of its best 3 L pairs."""
     values = protein.maps[name]
     length = protein.length
-    top = ranking(values, MIN_SEPARATION, 3 * length)
+    top = ranking(values, protein.min_separation, 3 * length)
     packed: dict[str, Any] = {
         "name": name,
         "label": label,
-        "kind": "probability" if is_refined(name) else "score",
+        "kind": "probability" if name in protein.refined else "score",
         **_pack_values(values[np.triu_indices(length, 1)], 16 if length <= _FINE_LENGTH else 8),
         "order": base64_of(pair_number(top.i, top.j, length)),
         "top": base64_of(top.score),
@@ -185,8 +190,11 @@ def _pack_values(values: np.ndarray, bits: int) -> dict[str, Any]:
     return {"low": low, "high": high, "bits": bits, "values": base64_of(levels)}
 
 
-def _pack_distance(distance: np.ndarray | None) -> str | None:
-    """Distances in whole 0.01 angstrom, rounded down: below 8 angstrom stays below 800."""
+def pack_distance(distance: np.ndarray | None) -> str | None:
+    """Base64 of distances [L, L] as uint16 per pair i < j, None without a structure.
+
+    Whole 0.01 angstrom, rounded down so that a contact below 8 angstrom stays below 800; 65535 is unknown.
+    """
     if distance is None:
         return None
     values = distance[np.triu_indices(len(distance), 1)].astype(np.float64)

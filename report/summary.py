@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from data import scoring
-from report.outcomes import FINISHED, Outcome, read_outcomes, representatives, scored_methods
+from report.outcomes import FINISHED, Outcome, proteins_found, read_outcomes, representatives, scored_methods
 
 COLUMNS = (
     "protein",
@@ -240,14 +240,14 @@ def summary_table(results_dir: str | Path, proteins: list[dict[str, Any]]) -> st
     results_dir : path
         Folder of the run.
     proteins : list of dict
-        Rows of the table of proteins.
+        Rows of the table of proteins; when empty, every protein that the folder holds.
 
     Returns
     -------
     str
         Lines of at most about 100 characters, for the end of a run.
     """
-    outcomes = read_outcomes(results_dir, proteins)
+    outcomes = read_outcomes(results_dir, proteins or proteins_found(results_dir))
     rows = [["protein", "method", *MAIN_CUTS, "ceiling at L"]]
     notes = []
     for outcome in outcomes:
@@ -255,7 +255,7 @@ def summary_table(results_dir: str | Path, proteins: list[dict[str, Any]]) -> st
             numbers = [_two(outcome.precision(method, "long", cut)) for cut in MAIN_CUTS]
             rows.append([outcome.name, method, *numbers, _two(_ceiling([outcome], method, ("long", "L")))])
         if outcome.status != FINISHED:
-            notes.append(f"{outcome.name}: {outcome.status}: {outcome.reason}")
+            notes.append(f"{outcome.name}: {outcome.status}: {' '.join(outcome.reason.split())}")
         elif not outcome.scores:
             notes.append(f"{outcome.name}: finished, no structure to compare with")
     title = (

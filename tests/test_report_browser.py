@@ -78,10 +78,7 @@ def test_nothing_overflows_a_narrow_screen(results, open_page, name, scheme):
 
 def test_markup_in_names_is_shown_not_run(results, open_page):
     page = open_page(results / "nasty" / "report.html")
-    assert (
-        page.locator("h1").inner_text() == NASTY.replace("\u2028", " ")
-        or "alert('x')" in page.locator("h1").inner_text()
-    )
+    assert page.evaluate("document.querySelector('h1').textContent") == NASTY
     assert page.locator("script").count() == 2
     assert page.locator("#no-structure").is_visible()
 
@@ -92,7 +89,8 @@ def test_the_map_is_drawn(results, open_page):
         """() => {
           const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
           const seen = new Set();
-          for (let k = 0; k < data.length; k += 4) if (data[k + 3] === 255) seen.add(data.slice(k, k + 3).join());
+          for (let k = 0; k < data.length; k += 4)
+            if (data[k + 3] === 255) seen.add(data[k] << 8 | data[k + 1]);
           return seen.size;
         }"""
     )
@@ -131,16 +129,15 @@ def test_slider_presets_and_range_choose_the_contacts(results, open_page):
     distances = rows(page).locator("td:nth-child(9)").all_inner_texts()
     known = [float(text) for text in distances if text.strip() != "\u2013"]
     expected = sum(value < 8 for value in known) / len(known)
-    assert tally == f"precision {expected:.2f} of {len(known)} resolved pairs"
+    assert tally.endswith(f" of {len(known)} resolved pairs")
+    assert float(tally.split()[1]) == pytest.approx(expected, abs=0.0051)
 
 
 def test_hovering_names_both_residues_in_both_numberings(results, open_page):
     page = open_page(results / "hairpin" / "report.html")
     x, y = page.evaluate("[margin.left + 20.5 * view.cell, margin.top + 5.5 * view.cell]")
     page.locator("#map").hover(position={"x": x, "y": y})
-    page.wait_for_function(
-        "document.querySelector('#inspect .pair').textContent.startsWith('%s16')" % QUERY[5]
-    )
+    page.wait_for_function(f"document.querySelector('#inspect .pair').textContent.startsWith('{QUERY[5]}16')")
     text = page.locator("#inspect").inner_text()
     assert f"{QUERY[5]}16, {QUERY[20]}31" in text
     assert "105, 120" in text
@@ -173,7 +170,7 @@ def test_the_csv_holds_the_contacts_shown(results, open_page):
     page = open_page(results / "hairpin" / "report.html")
     with page.expect_download() as caught:
         page.locator("#save-csv").click()
-    lines = open(caught.value.path()).read().splitlines()
+    lines = caught.value.path().read_text().splitlines()
     assert lines[0] == "i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance"
     assert len(lines) == LENGTH + 1
 

@@ -9,6 +9,7 @@ import pytest
 from matplotlib import image
 from report_fixtures import LENGTH, distances, symmetric
 
+from data import contacts, scoring
 from report import figures
 from report.methods import best_method, cut_size, ordered, styles
 
@@ -22,7 +23,7 @@ def precision_by_loop(values, distance, low, high):
         (i, j)
         for i in range(len(values))
         for j in range(i + 1, len(values))
-        if low <= j - i < high and np.isfinite(distance[i, j])
+        if low <= j - i <= high and np.isfinite(distance[i, j])
     ]
     pairs.sort(key=lambda pair: (-values[pair], pair))
     hits, curve = 0, []
@@ -32,7 +33,7 @@ def precision_by_loop(values, distance, low, high):
     return curve
 
 
-@pytest.mark.parametrize(("low", "high"), [(6, 12), (24, None)])
+@pytest.mark.parametrize(("low", "high"), [(6, 11), (24, None)])
 def test_precision_at_ranks_equals_the_loop_with_ties(low, high):
     values = np.round(symmetric(np.random.default_rng(5)) * 2)
     curve = figures.precision_at_ranks(values, distances(), low, high)
@@ -138,3 +139,24 @@ def test_methods_have_one_order_and_distinct_looks():
 @pytest.mark.parametrize(("length", "cut", "size"), [(223, "L/10", 22), (223, "L", 223), (2, "L/10", 1)])
 def test_cut_sizes(length, cut, size):
     assert cut_size(length, cut) == size
+
+
+def test_curves_go_through_the_scores_of_the_evaluation():
+    distance = distances()
+    values = np.round(symmetric(np.random.default_rng(8)), 1)
+    truth = contacts.Truth(
+        distance=distance,
+        resolved=np.isfinite(distance.diagonal()),
+        residue=np.array([""] * LENGTH),
+        identity=1.0,
+        coverage=1.0,
+        chain="A",
+        entry="",
+        notes=[],
+    )
+    for row in scoring.score_map(values, truth, "p", "m"):
+        low, high = scoring.RANGES[row["range"]]
+        curve = figures.precision_at_ranks(values, distance, low, high)
+        assert len(curve) == row["pairs"]
+        if row["cut"] != "AP":
+            assert curve[min(row["k"], len(curve)) - 1] == pytest.approx(row["precision"])

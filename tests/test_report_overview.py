@@ -44,7 +44,13 @@ def run(tmp_path):
     save_json(tmp_path / "failed" / "failure.json", FAILURE)
     finished(tmp_path, "torn")
     (tmp_path / "torn" / "maps.npz").write_bytes((tmp_path / "torn" / "maps.npz").read_bytes()[:200])
-    save_json(tmp_path / "run.json", {"stages": {"couplings": 65.0}})
+    save_json(
+        tmp_path / "run.json",
+        {
+            "stages": {"couplings": {"jobs": 3, "seconds": 65.0, "peak_mb": 812.4}},
+            "skipped_rows": ["row 9 is odd"],
+        },
+    )
     names = ("deep", "shallow", "blind", "failed", "torn", "absent")
     return tmp_path, [{"protein": name, "alignment": f"{name}.a3m"} for name in names]
 
@@ -83,6 +89,8 @@ def test_the_page_lists_links_failures_and_times(run):
         "line 12",
         "align the rows",
         "1 min 05 s",
+        "812",
+        "row 9 is odd",
         "covarion",
         "alignment.npz is missing",
     ):
@@ -119,10 +127,17 @@ def test_a_failed_protein_keeps_no_stale_scores(run):
 
 def test_the_printed_table_shows_numbers_and_reasons(run):
     text = summary_table(*run)
-    assert "deep      refined  0.90  0.90  0.90          1.00" in text.splitlines()
+    assert "deep     refined  0.90  0.90  0.90          1.00" in text.splitlines()
     assert "failed: failed: rows differ in length" in text.splitlines()
     assert "blind: finished, no structure to compare with" in text
     assert all(len(line) <= 110 for line in text.splitlines())
+
+
+def test_without_a_table_the_printed_table_shows_what_the_folder_holds(run):
+    lines = summary_table(run[0], []).splitlines()
+    assert "shallow  plm      0.20  0.20  0.20          1.00" in lines
+    assert "failed: failed: rows differ in length" in lines
+    assert not any(line.startswith("absent") for line in lines)
 
 
 def test_an_empty_or_hopeless_run_still_has_its_files(tmp_path):
@@ -159,7 +174,7 @@ def test_means_are_over_cluster_representatives(tmp_path):
     plm, refined = table["all", "plm", "L/5"], table["all", "refined", "L/5"]
     assert plm.clusters == 3
     assert plm.mean == pytest.approx(0.3)
-    assert 0.2 <= plm.low <= plm.mean <= plm.high <= 0.4
+    assert 0.199 < plm.low < plm.mean < plm.high < 0.401
     assert plm.reference == ""
     assert (refined.reference, refined.paired) == ("plm", 3)
     assert refined.difference == pytest.approx(0.05)

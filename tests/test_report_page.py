@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,8 +12,10 @@ from report_fixtures import FIRST, LENGTH, NASTY, QUERY, distances, write_protei
 
 from data.errors import CovarionError
 from data.store import load_arrays, save_arrays, save_text
-from report.page import depth_bin, read_scores, write_page
-from report.payload import pair_number
+from report.exports import read_rr
+from report.page import write_page
+from report.page import write_protein as write_report
+from report.payload import pack_distance, pair_number
 
 SETTINGS = {"plm": {"lambda": 0.01}, "label": NASTY}
 VERSIONS = {"covarion": "9.9.9"}
@@ -209,14 +212,45 @@ def test_a_large_protein_stays_below_four_megabytes(tmp_path):
     assert (tmp_path / "x.html").stat().st_size < 1_500_000
 
 
-def test_scores_with_a_missing_column_are_refused(tmp_path):
-    save_text(tmp_path / "scores.tsv", "protein\tmethod\nx\tplm\n")
-    with pytest.raises(CovarionError, match="range, cut"):
-        read_scores(tmp_path / "scores.tsv")
+def test_a_protein_brings_its_exports_and_foreign_maps(tmp_path):
+    files = write_protein(tmp_path / "p")
+    files["refined_demo"] = tmp_path / "p" / "refined-demo.npz"
+    shutil.copy(tmp_path / "p" / "refined.npz", files["refined_demo"])
+    files["refined"] = str(tmp_path / "p" / "refined.npz")
+    files["provenance"] = str(files["provenance"][0])
+    theirs = load_arrays(files["maps"])["mi"]
+    save_arrays(tmp_path / "p" / "foreign.npz", **{"their/map": theirs})
+    files["foreign"] = tmp_path / "p" / "foreign.npz"
+    page, exports = tmp_path / "p" / "report.html", tmp_path / "p" / "exports"
+    write_report("hairpin", files, settings={}, versions={}, page=page, exports=exports, min_separation=9)
+    names = ["mi", "plm", "refined", "refined-demo", "their_map"]
+    assert sorted(path.name for path in exports.iterdir()) == sorted(
+        f"{name}.{end}" for name in names for end in ("rr", "csv")
+    )
+    text = page.read_text()
+    assert 'href="exports/refined-demo.rr"' in text
+    assert [method["name"] for method in payload_of(text)["methods"]] == [
+        "mi",
+        "plm",
+        "their/map",
+        "refined",
+        "refined-demo",
+    ]
+    refined, plain = read_rr(exports / "refined.rr"), read_rr(exports / "plm.rr")
+    contact = load_arrays(tmp_path / "p" / "refined.npz")["contact"]
+    np.testing.assert_allclose(refined.probability, contact[refined.i, refined.j], atol=1e-6)
+    assert (plain.j - plain.i).min() >= 9
+    assert f"number {FIRST} of the query" in plain.header["REMARK"]
+    assert (exports / "plm.csv").read_text().splitlines()[1].startswith("14,")
+    assert "9 in the chosen range" in text_of_page(text)
 
 
-@pytest.mark.parametrize(
-    ("neff", "name"), [(1, "< 30"), (30, "30-100"), (999.9, "300-1,000"), (3000, "> 3,000"), (9e4, "> 3,000")]
-)
-def test_depth_bins(neff, name):
-    assert depth_bin(neff) == name
+def text_of_page(page):
+    reader = Reader()
+    reader.feed(page)
+    return text_of(reader)
+
+
+def test_distances_just_below_the_limit_stay_contacts():
+    distance = np.array([[0, 7.9999, 8.0], [7.9999, 0, np.nan], [8.0, np.nan, 0]], np.float32)
+    assert unpacked(pack_distance(distance), "<u2").tolist() == [799, 800, 65535]

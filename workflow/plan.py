@@ -100,12 +100,12 @@ class Plan:
         value = getattr(self.row(protein), cell)
         return [value] if value and parse_cell(value)[0] == "path" else []
 
-    def structure_file(self, protein: str) -> list[str]:
+    def structure_file(self, protein: str) -> str | list[str]:
         """Structure that chooses the query row; none where the row names its query or has no structure."""
         row = self.row(protein)
         if row.query or not row.structure:
             return []
-        return [f"{self.config['resources']}/structures/{protein}.cif.gz"]
+        return f"{self.config['resources']}/structures/{protein}.cif.gz"
 
     def kept(self, path: str, temporary: Any) -> Any:
         """The path as it is, or marked as temporary unless the configuration keeps couplings."""

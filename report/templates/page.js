@@ -2,7 +2,7 @@
 
 const AMINO = "ACDEFGHIKLMNPQRSTVWY";
 const get = (id) => document.getElementById(id);
-const state = { method: model.best, range: { low: 6, high: Infinity }, hover: null, pinned: null };
+const state = { method: model.best, range: { low: model.minSeparation, high: Infinity }, hover: null, pinned: null };
 const blocks = model.blocks && {
   place: new Map(Array.from(new Uint32Array(buffer(model.blocks.pairs)), (p, k) => [p, k])),
   scale: new Float32Array(buffer(model.blocks.scale)),

@@ -1,13 +1,11 @@
 # Reads:  the configuration and the protein table.
 # Gives:  PLAN, the paths of each protein's files, and what jobs ask for.
 # A wrong configuration or row ends the run here, before any job, with all problems listed.
-import importlib.metadata
-import platform
 
 from data.errors import CovarionError
 from snakemake.exceptions import WorkflowError
 from workflow.plan import Plan, source_digest
-from workflow.run_record import run_settings, run_versions, write_overview_of
+from workflow.run_record import protein_rows, run_settings, write_overview_of
 
 try:
     PLAN = Plan.from_config(config)

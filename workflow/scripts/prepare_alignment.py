@@ -7,7 +7,7 @@ with stage(snakemake):
     prepare_alignment(
         snakemake.input.alignment,
         snakemake.output[0],
-        structure=snakemake.input.get("structure", ""),
+        structure=snakemake.input.get("structure") or "",
         chain=snakemake.params.chain,
         query=snakemake.params.query,
         region=snakemake.params.region,

@@ -1,0 +1,214 @@
+"""Which columns of an alignment file are match columns: the column policy, written once.
+
+Where rows of a ``>`` file allow both readings (A3M, or columns as they stand), the file's name decides.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import AlignmentError
+from data.rows import Row, as_bytes, container, first_word, read_rows, reference_columns
+
+_UPPER, _LOWER, _DASH, _DOT = 1, 2, 3, 4
+
+
+def _byte_classes() -> np.ndarray:
+    """Class of each byte: upper case, lower case, dash, dot, or 0 for a character that is illegal."""
+    classes = np.zeros(256, dtype=np.uint8)
+    classes[ord("A") : ord("Z") + 1] = _UPPER
+    classes[ord("a") : ord("z") + 1] = _LOWER
+    classes[ord("-")] = _DASH
+    classes[ord(".")] = _DOT
+    return classes
+
+
+_CLASS_OF_BYTE = _byte_classes()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a first pass over a file found out.
+
+    Attributes
+    ----------
+    format : str
+        ``a3m``, ``a2m``, ``fasta``, ``stockholm`` or ``aln``.
+    rows : int
+        Number of sequences.
+    columns : int
+        Number of match columns.
+    match : bool [W] or None
+        Which columns of the file are match columns; None in A3M, where each row is read by itself.
+    letters : int [256]
+        How often each upper-cased byte stands in the file.
+    """
+
+    format: str
+    rows: int
+    columns: int
+    match: np.ndarray | None
+    letters: np.ndarray
+
+
+class _Census:
+    """Counts over all rows that decide how a file is read."""
+
+    def __init__(self, path: str | Path):
+        self.path = path
+        self.rows = 0
+        self.letters = np.zeros(256, dtype=np.int64)
+        self.width = self.matches = -1
+        self.odd_width = self.odd_matches = ""
+        self.upper = self.lower = np.zeros(0, dtype=bool)
+
+    def add(self, row: Row) -> None:
+        codes = as_bytes(row.text)
+        classes = _CLASS_OF_BYTE[codes]
+        self._refuse_illegal(row, classes)
+        self.letters += np.bincount(codes, minlength=256)
+        matches = int(np.count_nonzero((classes == _UPPER) | (classes == _DASH)))
+        self.rows += 1
+        if self.rows == 1:
+            self.width, self.matches = len(codes), matches
+            self.upper, self.lower = classes == _UPPER, classes == _LOWER
+            return
+        place = f"line {row.line}, row {first_word(row.name)!r}"
+        if matches != self.matches and not self.odd_matches:
+            self.odd_matches = f"{place}: {matches} match columns where the first row has {self.matches}"
+        if len(codes) != self.width:
+            self.odd_width = self.odd_width or f"{place}: {len(codes)} columns, the first row {self.width}"
+            return
+        self.upper |= classes == _UPPER
+        self.lower |= classes == _LOWER
+
+    def _refuse_illegal(self, row: Row, classes: np.ndarray) -> None:
+        if len(classes) == 0 or not classes.all():
+            place = int(np.argmin(classes)) if len(classes) else 0
+            raise AlignmentError(
+                "an illegal character" if len(classes) else "a row without letters",
+                file=self.path,
+                place=f"line {row.line}, row {first_word(row.name)!r}, column {place + 1}",
+                value=repr(row.text[place : place + 1]),
+                remedy="rows hold amino acid letters, '-' and '.' alone",
+            )
+
+    def named_a3m(self) -> bool:
+        """Whether the file's name says A3M or A2M."""
+        return re.search(r"\.a[23]m(\.gz)?$", Path(self.path).name.lower()) is not None
+
+    def is_a3m(self) -> bool:
+        """Whether rows are read one by one (A3M) rather than by columns of the file."""
+        if self.odd_width or self.odd_matches:
+            return not self.odd_matches
+        if self.named_a3m():
+            return True
+        # Rows of one length whose columns mix cases: insertions that are not aligned to each other.
+        return bool((self.upper & self.lower).any())
+
+
+def survey(path: str | Path) -> Layout:
+    """Read a whole file once and find its format and match columns.
+
+    A3M (and A2M): lower case and ``.`` are insertions. A file whose rows all have one length is read
+    by columns: one with no upper-case letter in any row is an insertion column, and a lower-case letter
+    in another column is a residue. Stockholm likewise, unless an RF line names the match columns.
+    A file without any upper-case letter carries no case: all its columns are match columns.
+
+    Raises
+    ------
+    AlignmentError
+        The file is empty, cut off, ragged, holds one sequence, nucleotides, an illegal character,
+        or no residue at all.
+    """
+    kind = container(path)
+    census = _Census(path)
+    for row in read_rows(path):
+        census.add(row)
+    _refuse_useless(census)
+    if kind == "fasta" and census.is_a3m():
+        match, columns = None, census.matches
+        kind = "a3m" if census.odd_width else "a2m" if census.lower.any() else "a3m"
+    else:
+        match = _match_columns(census, reference_columns(path) if kind == "stockholm" else None)
+        columns = int(match.sum())
+        kind = "a2m" if kind == "fasta" and (~match & census.lower).any() else kind
+    return Layout(kind, census.rows, columns, match, _upper_counts(census.letters))
+
+
+def _match_columns(census: _Census, reference: np.ndarray | None) -> np.ndarray:
+    if census.odd_width:
+        raise AlignmentError(
+            "rows differ in length",
+            file=census.path,
+            value=(census.odd_matches if census.named_a3m() else "") or census.odd_width,
+            remedy="align the sequences, or mark insertions in lower case (A3M)",
+        )
+    if reference is None:
+        return census.upper if census.upper.any() else census.lower
+    if len(reference) != census.width:
+        raise AlignmentError(
+            "the RF line and the rows differ in length",
+            file=census.path,
+            value=f"{len(reference)} and {census.width} columns",
+            remedy="remove the RF line or mend the file",
+        )
+    return reference
+
+
+def _refuse_useless(census: _Census) -> None:
+    """Refuse what no method can use: no row, one row, no residue, nucleotides."""
+    letters = _upper_counts(census.letters)
+    total = int(letters[ord("A") : ord("Z") + 1].sum())
+    bases = int(letters[[ord(base) for base in "ACGTUN"]].sum())
+    if census.rows < 2:
+        raise AlignmentError(
+            "the alignment holds one sequence" if census.rows else "the alignment holds no sequence",
+            file=census.path,
+            value=f"{census.rows} rows",
+            remedy="coevolution needs a family: give an alignment of many homologues",
+        )
+    if total == 0:
+        raise AlignmentError(
+            "the alignment holds nothing but gaps", file=census.path, remedy="give aligned sequences"
+        )
+    # Five of the 20 amino acids share these letters: 95 % of them is out of reach of proteins.
+    if total >= 8 and bases >= 0.95 * total:
+        raise AlignmentError(
+            "the alignment holds nucleotides, not proteins",
+            file=census.path,
+            value=f"{bases} of {total} letters are A, C, G, T, U or N",
+            remedy="translate the sequences, or give an alignment of proteins",
+        )
+
+
+def _upper_counts(letters: np.ndarray) -> np.ndarray:
+    """Counts per byte with lower case added to upper case."""
+    counts = letters.copy()
+    counts[ord("A") : ord("Z") + 1] += counts[ord("a") : ord("z") + 1]
+    counts[ord("a") : ord("z") + 1] = 0
+    return counts
+
+
+def match_bytes(text: str, layout: Layout) -> np.ndarray:
+    """Bytes of a row in the match columns, uint8 [columns]; lower case where a column allows it."""
+    codes = as_bytes(text)
+    if layout.match is not None:
+        return codes[layout.match]
+    classes = _CLASS_OF_BYTE[codes]
+    return codes[(classes == _UPPER) | (classes == _DASH)]
+
+
+def a3m_text(text: str, layout: Layout) -> str:
+    """Row in A3M: match columns in upper case or ``-``, insertions in lower case, no dots."""
+    if layout.match is None:
+        return text.replace(".", "")
+    codes = as_bytes(text).copy()
+    classes = _CLASS_OF_BYTE[codes]
+    letters = (classes == _UPPER) | (classes == _LOWER)
+    codes[letters & layout.match] &= 0xDF  # upper case
+    codes[letters & ~layout.match] |= 0x20  # lower case
+    codes[~letters] = ord("-")
+    return codes[layout.match | letters].tobytes().decode("latin-1")

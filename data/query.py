@@ -1,0 +1,77 @@
+"""Which row of an alignment a person means by a query."""
+
+import os
+import re
+from pathlib import Path
+
+from data.errors import AlignmentError
+from data.layout import Layout, match_bytes
+from data.rows import Row, first_word, read_rows
+
+
+def ungapped(text: str) -> str:
+    """Letters of a row, upper case, gaps left out."""
+    return text.replace("-", "").replace(".", "").upper()
+
+
+def find_query(path: str | Path, layout: Layout, query: str) -> int:
+    """First row that matches a query best: by whole name, first word, accession, then sequence."""
+    sequence = ungapped(_sequence_of_file(query) or query)
+    best: tuple[int, int] | None = None
+    some: list[str] = []
+    for number, row in enumerate(read_rows(path)):
+        rank = _match_rank(row, layout, query, sequence)
+        if rank == 0:
+            return number
+        if rank is not None and (best is None or rank < best[0]):
+            best = (rank, number)
+        if len(some) < 3:
+            some.append(first_word(row.name)[:40])
+    if best is None:
+        raise AlignmentError(
+            "the query is not in the alignment",
+            file=path,
+            value=query[:60],
+            remedy=f"name a row (the first are {', '.join(some)}) or give a row's whole sequence",
+        )
+    return best[1]
+
+
+def _match_rank(row: Row, layout: Layout, query: str, sequence: str) -> int | None:
+    """How well a row answers a query: 0 is the best, None not at all."""
+    word = first_word(row.name)
+    if row.name == query:
+        return 0
+    if word == query:
+        return 1
+    if query in _accessions(word):
+        return 2
+    if sequence.isalpha():
+        if ungapped(row.text) == sequence:
+            return 3
+        if ungapped(match_bytes(row.text, layout).tobytes().decode("latin-1")) == sequence:
+            return 4
+    return None
+
+
+def _accessions(word: str) -> set[str]:
+    """Parts of a name that people call a sequence by: ``sp|P1|X_Y``, ``X_Y/1-90``, ``P1.2``."""
+    parts = set(re.split(r"[|/]", word))
+    return parts | {part.rsplit(".", 1)[0] for part in parts if re.search(r"\.\d+$", part)}
+
+
+def _sequence_of_file(query: str) -> str:
+    """First sequence of the FASTA file that a query names, or an empty string."""
+    path = query_file(query)
+    return next(read_rows(path)).text if path else ""
+
+
+def query_file(query: str, directory: str | Path = ".") -> Path | None:
+    """FASTA file that a query names (relative to `directory`), None where it is a name or a sequence."""
+    if os.sep not in query and not re.search(r"\.(fa|faa|fas|fasta|seq)(\.gz)?$", query):
+        return None
+    path = Path(directory) / Path(query).expanduser()
+    try:
+        return path.resolve() if path.is_file() else None
+    except OSError:  # longer than a file's name may be
+        return None

@@ -1,0 +1,244 @@
+"""The protein table: what to run, one protein a row, checked as a whole before anything runs."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from data.errors import FetchError, TableError
+from data.query import query_file
+from data.registry import SOURCES, find_package_file, parse_cell
+
+COLUMNS = (
+    "protein",
+    "alignment",
+    "structure",
+    "chain",
+    "query",
+    "region",
+    "first_index",
+    "maps",
+    "split",
+    "cluster",
+)
+REQUIRED = ("protein", "alignment")
+# Names that results/NAME would share with files and folders of a run
+RESERVED = frozenset({"model", "logs", "summary.tsv", "index.html", "run.json", "failure.json"})
+# Names that foreign maps would share with maps of our own
+OUR_MAPS = frozenset({"mi", "mean-field", "plm", "plm-asymmetric", "ridge", "gaussian", "boltzmann"})
+
+
+@dataclass(frozen=True)
+class ProteinRow:
+    """One row of the protein table, its paths made absolute.
+
+    Attributes
+    ----------
+    protein : str
+        Name, unique, the folder of its results.
+    alignment, structure : str
+        Absolute path or a cell of `data.registry` (``pfam:PF00072``); structure may be empty.
+    chain : str
+        Author chain name, empty for the first protein chain.
+    query : str
+        Name or sequence of the query, an absolute FASTA path, or empty.
+    region : str
+        ``FIRST-LAST`` in query residues, 1-based, or empty.
+    first_index : int
+        Number of the first query residue in all that a person reads.
+    maps : tuple of (name, absolute path)
+        Foreign maps to score and show.
+    split : str
+        ``train``, ``tune``, ``val`` or empty.
+    cluster : str
+        Homology cluster, or empty.
+    line : int
+        Line of the table, 0 where the row came from elsewhere.
+    """
+
+    protein: str
+    alignment: str
+    structure: str = ""
+    chain: str = ""
+    query: str = ""
+    region: str = ""
+    first_index: int = 1
+    maps: tuple[tuple[str, str], ...] = ()
+    split: str = ""
+    cluster: str = ""
+    line: int = 0
+
+
+def read_proteins(
+    path: str | Path, skip_bad_rows: bool = False, schema: dict[str, Any] | None = None
+) -> tuple[list[ProteinRow], list[str]]:
+    """Read and check a protein table; all that is wrong is found at once.
+
+    Parameters
+    ----------
+    path : path
+        Tab-separated, a header line first; empty lines and lines that begin with ``#`` are skipped.
+        Paths in cells are relative to it.
+    skip_bad_rows : bool
+        Leave wrong rows out instead of raising.
+    schema : dict, optional
+        JSON schema of a row (its cells that are not empty, as strings); a property's ``description``
+        says in the message how to write it. Without one, only what a schema cannot say is checked.
+
+    Returns
+    -------
+    rows, problems
+        Good rows in the order of the table, and one line of text for each problem of the others.
+
+    Raises
+    ------
+    TableError
+        The table is missing or empty, its header is wrong, or rows are wrong (all listed); with
+        `skip_bad_rows`, when no row is good.
+    """
+    path = Path(path)
+    lines = _table_lines(path)
+    header = _header(path, lines)
+    validator = jsonschema.Draft202012Validator(schema) if schema else None
+    rows: list[ProteinRow] = []
+    problems: list[str] = []
+    first_line: dict[str, int] = {}
+    for number, text in lines[1:]:
+        cells = [cell.strip() for cell in text.split("\t")]
+        found = _row_problems(cells, header, path.parent, validator)
+        name = dict(zip(header, cells, strict=False)).get("protein", "")
+        if name and name in first_line:
+            found.append(f"protein: {name!r} stands in line {first_line[name]} already; names are unique")
+        first_line.setdefault(name, number)
+        problems += [f"line {number} ({name}): {problem}" for problem in found]
+        if not found:
+            rows.append(_row(dict(zip(header, cells, strict=True)), path.parent, number))
+    if (problems and not skip_bad_rows) or not rows:
+        _refuse(path, problems)
+    return rows, problems
+
+
+def _refuse(path: Path, problems: list[str]) -> None:
+    if not problems:
+        raise TableError("the table has no rows", file=path, remedy="add a line per protein")
+    raise TableError(
+        f"{len(problems)} problems in the protein table",
+        file=path,
+        value="".join(f"\n  {problem}" for problem in problems) + "\n",
+        remedy="mend the rows, or go on without them: --config skip_bad_rows=true",
+    )
+
+
+def _table_lines(path: Path) -> list[tuple[int, str]]:
+    """Numbered lines that hold something, the header first."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError("cannot be read", file=path, value=error, remedy="check the path") from error
+    return [
+        (number, line)
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.startswith("#")
+    ]
+
+
+def _header(path: Path, lines: list[tuple[int, str]]) -> list[str]:
+    if not lines:
+        raise TableError("the table is empty", file=path, remedy=f"begin with a line: {' '.join(COLUMNS)}")
+    number, text = lines[0]
+    header = [cell.strip() for cell in text.split("\t")]
+    unknown = [name for name in header if name not in COLUMNS]
+    missing = [name for name in REQUIRED if name not in header]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    for problem, names in (("unknown", unknown), ("missing", missing), ("repeated", twice)):
+        if names:
+            raise TableError(
+                f"{problem} columns in the header",
+                file=path,
+                place=f"line {number}",
+                value=", ".join(map(repr, names)),
+                remedy=f"tab-separated columns are {', '.join(COLUMNS)}; the first two are required",
+            )
+    return header
+
+
+def _row_problems(
+    cells: list[str], header: list[str], directory: Path, validator: jsonschema.Draft202012Validator | None
+) -> list[str]:
+    """Everything that is wrong with one row."""
+    if len(cells) != len(header):
+        return [f"{len(cells)} cells where the header has {len(header)}"]
+    row = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+    found = [f"{name}: empty" for name in REQUIRED if name not in row]
+    if validator:
+        found += [_schema_problem(error) for error in validator.iter_errors(row) if error.path]
+    if row.get("protein") in RESERVED:
+        found.append(f"protein: {row['protein']!r} is a name that the results use themselves")
+    for kind in ("alignment", "structure"):
+        found += _source_problems(row.get(kind, ""), kind, directory)
+    if "chain" in row and "structure" not in row:
+        found.append(f"chain: {row['chain']!r} without a structure")
+    return found + _map_problems(row.get("maps", ""), directory)
+
+
+def _schema_problem(error: jsonschema.ValidationError) -> str:
+    hint = error.schema.get("description", error.message) if isinstance(error.schema, dict) else error.message
+    return f"{error.path[0]}: {error.instance!r}; {hint}"
+
+
+def _source_problems(cell: str, kind: str, directory: Path) -> list[str]:
+    if not cell:
+        return []
+    try:
+        name, value = parse_cell(cell)
+        if kind not in SOURCES[name].delivers:
+            return [f"{kind}: {cell!r}; the source {name} has no {kind}s"]
+        if name == "package":
+            find_package_file(value)
+    except FetchError as error:
+        return [f"{kind}: {cell!r}; {error.problem}; {error.remedy}"]
+    if name == "path" and not _absolute(value, directory).is_file():
+        return [f"{kind}: no such file {value!r} (paths are relative to the table)"]
+    return []
+
+
+def _map_problems(cell: str, directory: Path) -> list[str]:
+    """Problems of ``NAME=PATH;...``."""
+    found, names = [], []
+    for part in filter(None, (part.strip() for part in cell.split(";"))):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            found.append(f"maps: {part!r}; write NAME=PATH, several joined by ;")
+        elif name in OUR_MAPS or name.startswith("refined") or re.search(r"_(raw|di)$", name):
+            found.append(f"maps: {name!r} is the name of a map of our own; choose another")
+        elif name in names:
+            found.append(f"maps: {name!r} stands there twice")
+        elif not _absolute(value, directory).is_file():
+            found.append(f"maps: no such file {value!r} (paths are relative to the table)")
+        names.append(name)
+    return found
+
+
+def _absolute(value: str, directory: Path) -> Path:
+    return (directory / Path(value).expanduser()).resolve()
+
+
+def _row(cells: dict[str, str], directory: Path, number: int) -> ProteinRow:
+    """A checked row."""
+
+    def located(cell: str) -> str:
+        return str(_absolute(cell, directory)) if cell and parse_cell(cell)[0] == "path" else cell
+
+    parts = [part.partition("=") for part in cells.get("maps", "").split(";") if part.strip()]
+    query = cells.get("query", "")
+    changed = {
+        "alignment": located(cells["alignment"]),
+        "structure": located(cells.get("structure", "")),
+        "query": str(query_file(query, directory) or query),
+        "first_index": int(cells.get("first_index") or 1),
+        "maps": tuple((name.strip(), str(_absolute(value.strip(), directory))) for name, _, value in parts),
+        "line": number,
+    }
+    return ProteinRow(**(cells | changed))  # type: ignore[arg-type]

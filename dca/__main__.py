@@ -1,0 +1,143 @@
+"""``python -m dca ALIGNMENT``: scores of all pairs of query residues, best first.
+
+Prints tab-separated ``i j aa_i aa_j score``, 1-based query columns with i < j. With ``-o MAP.npz`` also
+writes score, raw, columns, query and neff; several alignments with ``--out-dir DIR`` get NAME.tsv and
+NAME.npz each. Exit code 0 only when every alignment went through.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from data.msa import Alignment
+
+METHODS = ("mi", "mean-field", "ridge", "plm")
+_SUFFIXES = (".gz", ".a3m", ".a2m", ".fasta", ".fas", ".fa", ".sto", ".stockholm", ".aln")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    options = _parse(arguments)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(options.threads)  # before numpy is loaded, which reads them once
+    from data.errors import CovarionError  # after the arguments, so that --help answers at once
+    from dca.accelerate import set_threads
+
+    set_threads(options.threads)
+    failed = 0
+    for number, path in enumerate(options.alignment, start=1):
+        try:
+            if options.out_dir:
+                print(f"{number}/{len(options.alignment)} {path}", file=sys.stderr)
+            _run(path, options)
+        except (CovarionError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m dca", description=__doc__.split("\n\n")[0])
+    parser.add_argument(
+        "alignment", nargs="+", help="A3M, A2M, FASTA, Stockholm or PSICOV .aln, plain or gzip"
+    )
+    parser.add_argument("--method", choices=METHODS, default="plm")
+    parser.add_argument("--threads", type=int, default=1, metavar="N")
+    parser.add_argument(
+        "--min-separation", type=int, default=6, metavar="S", help="print pairs with j - i >= S"
+    )
+    parser.add_argument("--identity", type=float, default=0.8, help="rows this identical share one vote")
+    parser.add_argument(
+        "--query", default="", help="name or sequence of the query's row (default: the first)"
+    )
+    parser.add_argument("-o", "--output", metavar="MAP.npz", help="write the maps of one alignment here")
+    parser.add_argument("--out-dir", metavar="DIR", help="write NAME.tsv and NAME.npz of each alignment here")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what is done")
+    options = parser.parse_args(arguments)
+    if len(options.alignment) > 1 and not options.out_dir:
+        parser.error("several alignments need --out-dir")
+    if options.output and options.out_dir:
+        parser.error("give -o or --out-dir, not both")
+    names = [_stem(path) for path in options.alignment]
+    if len(set(names)) < len(names):
+        parser.error(f"two alignments would write the same file: {', '.join(sorted(names))}")
+    if options.threads < 1 or options.min_separation < 1 or not 0 < options.identity <= 1:
+        parser.error("--threads and --min-separation must be at least 1, --identity in (0, 1]")
+    return options
+
+
+def _stem(path: str) -> str:
+    """File name without folder and known suffixes."""
+    name = Path(path).name
+    while Path(name).suffix.lower() in _SUFFIXES:
+        name = Path(name).stem
+    return name
+
+
+def _run(path: str, options: argparse.Namespace) -> None:
+    """Score one alignment; files are written only when all is computed."""
+    from data.errors import AlignmentError
+    from data.msa import read_alignment
+    from data.store import save_arrays, save_text
+
+    alignment = read_alignment(path, query=options.query)
+    if alignment.tokens.shape[1] < 2:
+        raise AlignmentError("the query has fewer than two columns", file=path, value=alignment.query)
+    maps = _maps(alignment, options)
+    table = _table(alignment.query, maps["score"], options.min_separation)
+    output = Path(options.out_dir, f"{_stem(path)}.npz") if options.out_dir else options.output
+    if output:
+        save_arrays(output, **maps)
+    if options.out_dir:
+        save_text(Path(options.out_dir, f"{_stem(path)}.tsv"), table)
+    else:
+        _print(table)
+
+
+def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict:
+    """The arrays of MAP.npz."""
+    import numpy as np
+
+    from dca.methods import infer
+    from dca.weights import effective_number, sequence_weights
+
+    weights = sequence_weights(alignment.tokens, options.identity)
+    _, found = infer(alignment.tokens, weights, options.method)
+    return {
+        "score": found[options.method],
+        "raw": found[f"{options.method}_raw"],
+        "columns": alignment.columns,
+        "query": np.array(alignment.query),
+        "neff": np.float32(effective_number(weights)),
+    }
+
+
+def _table(query: str, score: Any, min_separation: int) -> str:
+    """Lines ``i j aa_i aa_j score`` of all pairs, best first, ties by (i, j)."""
+    import numpy as np
+
+    first, second = np.triu_indices(len(query), min_separation)
+    values = score[first, second]
+    order = np.argsort(-values, kind="stable")
+    lines = [
+        f"{i + 1}\t{j + 1}\t{query[i]}\t{query[j]}\t{value:.6g}\n"
+        for i, j, value in zip(first[order], second[order], values[order], strict=True)
+    ]
+    return "".join(lines)
+
+
+def _print(table: str) -> None:
+    try:
+        sys.stdout.write(table)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` closes the pipe: what was asked for has been read
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Sequence weights: one over the number of sequences that are as similar as the threshold, or more."""
+
+import math
+
+import numpy as np
+
+from dca.accelerate import jit, prange
+
+_CHUNKS = 64
+_TILE = 1024
+_PLANES = 5  # bits of a letter code
+
+
+def sequence_weights(tokens: np.ndarray, identity: float = 0.8) -> np.ndarray:
+    """Weight 1 / (number of rows with at least this identity, itself included) of each sequence.
+
+    Identity is the share of all L columns with the same letter, and a gap is a letter (Morcos et al. 2011,
+    PNAS 108:E1293; plmc and pydca count the same way, CCMpred asks for more than ceil(identity L) columns).
+
+    Parameters
+    ----------
+    tokens : int8 [N, L]
+        Codes 0-31.
+    identity : float
+        Threshold in (0, 1].
+
+    Returns
+    -------
+    float32 [N]
+        Their sum is the effective number of sequences, Neff.
+
+    Raises
+    ------
+    ValueError
+        The alignment is empty or the threshold lies outside (0, 1].
+    """
+    rows, length = tokens.shape
+    if rows == 0 or length == 0:
+        raise ValueError(f"the alignment is empty: shape {tokens.shape}")
+    if not 0 < identity <= 1:
+        raise ValueError(f"identity must lie in (0, 1], got {identity}")
+    allowed = length - math.ceil(identity * length - 1e-9)
+    planes = np.zeros((-(-length // 64), _PLANES, rows), dtype=np.uint64)
+    _pack(np.ascontiguousarray(tokens.T[_variable_first(tokens)]), planes)
+    similar = np.zeros((_CHUNKS, rows), dtype=np.int32)
+    _count_similar(planes, np.uint64(allowed), similar)
+    return (1.0 / (1 + similar.sum(axis=0))).astype(np.float32)
+
+
+def effective_number(weights: np.ndarray) -> float:
+    """Neff: the sum of the weights."""
+    return float(weights.sum(dtype=np.float64))
+
+
+def _variable_first(tokens: np.ndarray) -> np.ndarray:
+    """Columns by falling diversity, judged on at most 500 rows: most pairs then differ enough at once."""
+    sample = tokens[:: max(1, tokens.shape[0] // 500)]
+    counts = np.stack([(sample == code).sum(axis=0) for code in range(32)])
+    return np.argsort((counts.astype(np.int64) ** 2).sum(axis=0), kind="stable")
+
+
+@jit
+def _pack(columns: np.ndarray, planes: np.ndarray) -> None:
+    """planes[c, p, n] holds bit p of the letters of sequence n in columns 64 c .. 64 c + 63."""
+    for j in range(columns.shape[0]):
+        shift = np.uint64(j % 64)
+        for p in range(_PLANES):
+            plane = planes[j // 64, p]
+            for n in range(columns.shape[1]):
+                bit = np.uint64((columns[j, n] >> p) & 1)
+                plane[n] = plane[n] | (bit << shift)
+
+
+@jit
+def _ones(word: np.uint64) -> np.uint64:
+    """Number of set bits, in the form that compilers turn into one instruction."""
+    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
+
+
+@jit
+def _differences(planes: np.ndarray, n: int, start: int, out: np.ndarray) -> None:
+    """out[k] = number of columns of one block of 64 in which rows n and start + k differ."""
+    one, two, three, four, five = planes[0, n], planes[1, n], planes[2, n], planes[3, n], planes[4, n]
+    for k in range(out.shape[0]):
+        m = start + k
+        word = (planes[0, m] ^ one) | (planes[1, m] ^ two) | (planes[2, m] ^ three)
+        out[k] = _ones(word | (planes[3, m] ^ four) | (planes[4, m] ^ five))
+
+
+@jit
+def _all_within(planes: np.ndarray, n: int, m: int, seen: np.uint64, allowed: np.uint64) -> bool:
+    """Whether rows n and m differ in at most `allowed` columns, `seen` of them in the first block."""
+    for c in range(1, planes.shape[0]):
+        word = np.uint64(0)
+        for p in range(_PLANES):
+            word |= planes[c, p, n] ^ planes[c, p, m]
+        seen += _ones(word)
+        if seen > allowed:
+            return False
+    return bool(seen <= allowed)
+
+
+@jit
+def _any_within(found: np.ndarray, allowed: np.uint64) -> bool:
+    hits = 0
+    for k in range(found.shape[0]):
+        hits += found[k] <= allowed
+    return hits > 0
+
+
+@jit(parallel=True)
+def _count_similar(planes: np.ndarray, allowed: np.uint64, similar: np.ndarray) -> None:
+    """similar[chunk, n] counts rows similar to n that the pairs of this chunk found, each pair once."""
+    rows = planes.shape[2]
+    for chunk in prange(_CHUNKS):
+        buffer = np.empty(_TILE, dtype=np.uint64)
+        count = similar[chunk]
+        for n in range(chunk, rows, _CHUNKS):
+            for start in range(n + 1, rows, _TILE):
+                found = buffer[: min(_TILE, rows - start)]
+                _differences(planes[0], n, start, found)
+                if not _any_within(found, allowed):
+                    continue
+                for k in range(found.shape[0]):
+                    if found[k] <= allowed and _all_within(planes, n, start + k, found[k], allowed):
+                        count[n] += 1
+                        count[start + k] += 1

@@ -1,0 +1,252 @@
+"""Every compiled kernel equals its naive twin, compiled and interpreted."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import naive
+import numpy as np
+import pytest
+
+from dca import kernels, simulate, weights
+from dca.accelerate import jit
+from dca.couplings import Couplings
+from dca.frequencies import pair_frequencies, site_frequencies
+from dca.gaussian import ridge
+from dca.maps import direct_information, mutual_information
+from dca.mean_field import mean_field, with_pseudocount
+from dca.pseudolikelihood import PlmSettings, _Objective
+from dca.vector import WIDTH, gather_rows, scatter_row
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+@jit
+def _gather(out, at, table, o):
+    gather_rows(out, at, table, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]))
+
+
+@jit
+def _scatter(out, o, table, at):
+    scatter_row(out, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]), table, at)
+
+
+def random_alignment(rng, rows, length, letters=21):
+    tokens = rng.integers(0, letters, size=(rows, length)).astype(np.int8)
+    return tokens, rng.uniform(0.1, 1, size=rows).astype(np.float32)
+
+
+def random_model(rng, length, letters, scale=0.5):
+    pairs = length * (length - 1) // 2
+    fields = rng.normal(scale=scale, size=(length, letters)).astype(np.float32)
+    return Couplings(fields, rng.normal(scale=scale, size=(pairs, letters, letters)).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("rows", "length", "identity"), [(1, 3, 0.8), (25, 5, 0.6), (40, 70, 0.5), (9, 130, 1.0)]
+)
+def test_sequence_weights_twin(rng, rows, length, identity):
+    tokens = rng.integers(0, 21, size=(rows, length)).astype(np.int8)
+    for n in range(1, rows):  # relatives at all distances
+        kept = rng.random(length) < rng.random()
+        tokens[n, kept] = tokens[rng.integers(n), kept]
+    expected = naive.sequence_weights(tokens, identity)
+    assert rows == 1 or expected.min() < 1 or identity == 1.0
+    np.testing.assert_allclose(weights.sequence_weights(tokens, identity), expected, rtol=1e-6)
+
+
+def test_ones_twin(rng):
+    for word in [0, 1, 2**64 - 1, *rng.integers(0, 2**64, size=20, dtype=np.uint64)]:
+        assert int(weights._ones(np.uint64(word))) == int(word).bit_count()
+
+
+def test_frequencies_twin(rng):
+    tokens, weight = random_alignment(rng, 30, 5)
+    np.testing.assert_allclose(
+        site_frequencies(tokens, weight), naive.site_frequencies(tokens, weight), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        pair_frequencies(tokens, weight), naive.pair_frequencies(tokens, weight), atol=1e-6
+    )
+
+
+def test_mutual_information_twin(rng):
+    tokens, weight = random_alignment(rng, 20, 4)
+    expected = naive.mutual_information(tokens, weight, 2.0)
+    np.testing.assert_allclose(mutual_information(tokens, weight, 2.0), expected, atol=1e-5)
+
+
+def test_mean_field_twin(rng):
+    tokens, weight = random_alignment(rng, 30, 4)
+    sites, pairs = with_pseudocount(
+        naive.site_frequencies(tokens, weight), naive.pair_frequencies(tokens, weight), 0.5
+    )
+    inverse = np.linalg.inv(naive.covariance(sites, pairs, 20))
+    found = mean_field(tokens, weight, 0.5).couplings
+    np.testing.assert_allclose(found[:, :20, :20], naive.negative_blocks(inverse, 4, 20), atol=2e-3)
+    assert not found[:, 20].any()
+    assert not found[:, :, 20].any()
+
+
+def test_ridge_twin(rng):
+    tokens, weight = random_alignment(rng, 30, 4)
+    sites, pairs = naive.site_frequencies(tokens, weight), naive.pair_frequencies(tokens, weight)
+    total = weight.sum(dtype=float)
+    matrix = naive.covariance(sites, pairs, 21) * total / (total - np.sqrt(np.mean(weight, dtype=float)))
+    inverse = np.linalg.inv(matrix + 4.5 / np.sqrt(total) * np.eye(84))
+    np.testing.assert_allclose(
+        ridge(tokens, weight).couplings, naive.negative_blocks(inverse, 4, 21), atol=1e-4
+    )
+
+
+def test_direct_information_twin(rng):
+    tokens, weight = random_alignment(rng, 20, 3)
+    model = random_model(rng, 3, 21)
+    sites = 0.5 * naive.site_frequencies(tokens, weight) + 0.5 / 21
+    found = direct_information(model, tokens, weight)[np.triu_indices(3, 1)]
+    np.testing.assert_allclose(found, naive.direct_information(model.couplings, sites), rtol=2e-3)
+
+
+def test_gather_rows_twin(rng):
+    table = rng.normal(size=40 * WIDTH).astype(np.float32)
+    out = rng.normal(size=3 * WIDTH).astype(np.float32)
+    offsets = rng.integers(0, 39 * WIDTH, size=8)
+    expected = out.astype(float)
+    for offset in offsets:
+        for a in range(WIDTH):
+            expected[WIDTH + a] += table[offset + a]
+    _gather(out, WIDTH, table, offsets)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_scatter_row_twin(rng):
+    table = rng.normal(size=3 * WIDTH).astype(np.float32)
+    out = rng.normal(size=40 * WIDTH).astype(np.float32)
+    offsets = rng.integers(0, 39 * WIDTH, size=8)
+    offsets[5] = offsets[2]  # the same row twice
+    expected = out.astype(float)
+    for offset in offsets:
+        for a in range(WIDTH):
+            expected[offset + a] += table[WIDTH + a]
+    _scatter(out, offsets, table, WIDTH)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_exponentials_twin():
+    values = np.concatenate([np.linspace(-90, 90, 1000), [0.0, -1e30, 1e30]]).astype(np.float32)
+    expected = np.exp(np.clip(values.astype(float), -kernels.LIMIT, kernels.LIMIT))
+    bits = np.empty(values.size, dtype=np.int32)
+    kernels._exponentials(values, bits, bits.view(np.float32))
+    np.testing.assert_allclose(values, expected, rtol=2e-5)  # at 80 one rounding of x is 4e-6 of exp(x)
+    small = slice(480, 520)
+    np.testing.assert_allclose(values[small], expected[small], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "length", "letters"), [(7, 5, 21), (kernels.BLOCK + 9, 9, 3), (1, 2, 2)])
+def test_gradient_twin(rng, rows, length, letters):
+    tokens, weight = random_alignment(rng, rows, length, letters)
+    model, direction = random_model(rng, length, letters), random_model(rng, length, letters)
+    objective = _Objective(tokens, weight, PlmSettings(letters=letters))
+    out = np.empty_like(model.couplings)
+    by_field, slope = objective.gradient(
+        model.fields.astype(float), model.couplings, direction.couplings, 0.25, out
+    )
+    point = model.couplings + 0.25 * direction.couplings
+    frequencies = naive.site_frequencies(tokens, weight, letters)
+    plain = naive.uncentred(model.fields, point, frequencies)
+    expected_field, expected = naive.gradient(plain, point, tokens, weight, 0.2 * (length - 1), 0.01)
+    np.testing.assert_allclose(by_field, expected_field, rtol=1e-4, atol=2e-4)
+    first, second = np.triu_indices(length, 1)
+    expected -= expected_field[first][:, :, None] * frequencies[second][:, None, :]
+    expected -= expected_field[second][:, None, :] * frequencies[first][:, :, None]
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-3)
+    assert slope == pytest.approx(np.sum(expected * direction.couplings), rel=1e-3, abs=1e-2)
+    np.testing.assert_allclose(objective.uncentred(model.fields.astype(float), point), plain, atol=1e-4)
+
+
+def test_gradient_twin_is_the_derivative(rng):
+    tokens, weight = random_alignment(rng, 6, 3, 3)
+    model = random_model(rng, 3, 3)
+    by_field, by_coupling = naive.gradient(model.fields, model.couplings, tokens, weight, 0.4, 0.01)
+    step = 1e-5
+    for array, derivative in ((model.fields, by_field), (model.couplings, by_coupling)):
+        moved = [m.astype(float) for m in (model.fields, model.couplings)]
+        place = tuple(rng.integers(0, size) for size in array.shape)
+        which = 0 if array is model.fields else 1
+        values = []
+        for sign in (1, -1):
+            moved[which][place] += sign * step
+            values.append(naive.objective(*moved, tokens, weight, 0.4, 0.01))
+            moved[which][place] -= sign * step
+        assert (values[0] - values[1]) / (2 * step) == pytest.approx(derivative[place], rel=1e-5, abs=1e-7)
+
+
+def test_advance_and_turn_twin(rng):
+    length, letters = 4, 3
+    j, d, g, trial = (random_model(rng, length, letters).couplings for _ in range(4))
+    spread = rng.uniform(0.1, 0.3, size=(length, letters)).astype(np.float32)
+    first, second = np.triu_indices(length, 1)
+    diagonal = 5.0 * spread[first][:, :, None] * spread[second][:, None, :] + 0.7
+    moved, turned = j + 0.3 * d, g + 0.6 * (trial - g)
+    sums, slopes = np.empty((length, 3)), np.empty(length)
+    expected = [
+        (turned**2 / diagonal).sum(),
+        ((turned - g) * turned / diagonal).sum(),
+        (moved**2 * diagonal).sum(),
+    ]
+    kernels._advance(j, d, g, trial, 0.3, 0.6, spread, 5.0, 0.7, sums)
+    np.testing.assert_allclose(j, moved, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(g, turned, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(sums.sum(axis=0), expected, rtol=1e-5)
+    direction = 0.4 * d - g / diagonal
+    kernels._turn(d, g, 0.4, spread, 5.0, 0.7, slopes)
+    np.testing.assert_allclose(d, direction, rtol=1e-5, atol=1e-6)
+    assert slopes.sum() == pytest.approx((direction * g).sum(), rel=1e-5)
+
+
+def test_uniform_twin():
+    state, twin = np.array([7], dtype=np.uint64), naive.SplitMix64(7)
+    with np.errstate(over="ignore"):
+        assert [simulate._uniform(state) for _ in range(20)] == [twin.uniform() for _ in range(20)]
+
+
+def test_sweep_chains_twin(rng):
+    model = random_model(rng, 5, 4)
+    model.couplings[3] = 0  # a pair without a coupling has no table
+    seeds = rng.integers(0, 2**64, size=6, dtype=np.uint64)
+    tokens = rng.integers(0, 4, size=(6, 5)).astype(np.int8)
+    expected = tokens.copy()
+    naive.sweep_chains(expected, model.fields, model.couplings, 8, seeds)
+    with np.errstate(over="ignore"):
+        simulate._sweep_chains(tokens, model.fields, *simulate._neighbours(model), 8, seeds)
+    np.testing.assert_array_equal(tokens, expected)
+
+
+def test_evolve_twin(rng):
+    model = random_model(rng, 5, 4)
+    parent = np.array([-1, 0, 0, 1, 1], dtype=np.int32)
+    updates = np.array([0, 3, 0, 7, 20])
+    seeds = rng.integers(0, 2**64, size=5, dtype=np.uint64)
+    tokens = rng.integers(0, 4, size=(5, 5)).astype(np.int8)
+    expected = tokens.copy()
+    naive.evolve(expected, parent, updates, model.fields, model.couplings, seeds)
+    with np.errstate(over="ignore"):
+        simulate._evolve(tokens, parent, updates, model.fields, *simulate._neighbours(model), seeds)
+    np.testing.assert_array_equal(tokens, expected)
+    np.testing.assert_array_equal(tokens[2], tokens[0])
+
+
+@pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="this is the inner run")
+def test_twins_hold_without_compilation():
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "twin"]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout[-3000:]
+    passed = run.stdout.split("\n")[0].count(".")
+    assert passed >= 20, run.stdout

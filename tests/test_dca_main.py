@@ -1,0 +1,133 @@
+"""python -m dca: output, files, failures."""
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import golden
+import numpy as np
+import pytest
+
+from data.alphabet import decode
+from dca.__main__ import main
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def fasta(tmp_path_factory):
+    path = tmp_path_factory.mktemp("dca") / "tiny.fasta"
+    rows = golden.tiny_alignment()[:120]
+    path.write_text("".join(f">s{n}\n{decode(row)}\n" for n, row in enumerate(rows)))
+    return path
+
+
+def rows_of(text):
+    return [line.split("\t") for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("method", ["mi", "mean-field", "ridge", "plm"])
+def test_prints_pairs_and_writes_the_map(fasta, tmp_path, capsys, method):
+    out = tmp_path / "map.npz"
+    assert main([str(fasta), "--method", method, "-o", str(out)]) == 0
+    rows = rows_of(capsys.readouterr().out)
+    with np.load(out) as arrays:
+        score, query = arrays["score"], str(arrays["query"])
+        assert set(arrays.files) == {"score", "raw", "columns", "query", "neff"}
+        assert arrays["raw"].shape == score.shape == (24, 24)
+        assert score.dtype == np.float32
+        assert 0 < float(arrays["neff"]) <= 120
+        np.testing.assert_array_equal(arrays["columns"], np.arange(24))
+    np.testing.assert_array_equal(score, score.T)
+    assert not np.diag(score).any()
+    assert len(rows) == 18 * 19 // 2
+    values = [float(row[4]) for row in rows]
+    assert values == sorted(values, reverse=True)
+    for i, j, one, two, value in rows:
+        i, j = int(i) - 1, int(j) - 1
+        assert j - i >= 6
+        assert (one, two) == (query[i], query[j])
+        assert float(value) == pytest.approx(score[i, j], rel=1e-4, abs=1e-5)
+
+
+def test_options_change_what_they_say(fasta, tmp_path, capsys):
+    assert main([str(fasta), "--method", "mi", "--min-separation", "20"]) == 0
+    assert len(rows_of(capsys.readouterr().out)) == 4 * 5 // 2
+    found = []
+    for identity in ("0.8", "1.0"):
+        out = tmp_path / f"{identity}.npz"
+        arguments = [str(fasta), "--method", "mi", "--query", "s7", "--identity", identity, "-o", str(out)]
+        assert main(arguments) == 0
+        with np.load(out) as arrays:
+            found.append((str(arrays["query"]), float(arrays["neff"])))
+    query = decode(golden.tiny_alignment()[7]).replace("-", "")
+    assert [name for name, _ in found] == [query, query]
+    assert found[1][1] >= found[0][1]
+
+
+def test_several_alignments_in_one_process(fasta, tmp_path, capsys):
+    second = tmp_path / "other.a3m.gz"
+    second.write_bytes(gzip.compress(fasta.read_bytes()))
+    out = tmp_path / "maps"
+    assert main([str(fasta), str(second), "--method", "mi", "--out-dir", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["other.npz", "other.tsv", "tiny.npz", "tiny.tsv"]
+    assert (out / "other.tsv").read_text() == (out / "tiny.tsv").read_text()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "2/2" in captured.err
+
+
+def test_a_failure_is_told_and_the_others_finish(fasta, tmp_path, capsys):
+    ragged = tmp_path / "ragged.fasta"
+    ragged.write_text(">a\nACDE\n>b\nACD\n")
+    out = tmp_path / "maps"
+    assert main([str(ragged), str(fasta), "--method", "mi", "--out-dir", str(out)]) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["tiny.npz", "tiny.tsv"]
+    assert "ragged.fasta" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", ">a\nACDE\n>b\nACD\n", ">a\nA\n>b\nC\n"])
+def test_bad_alignments_leave_no_file(tmp_path, capsys, text):
+    bad = tmp_path / "bad.fasta"
+    bad.write_text(text)
+    out = tmp_path / "map.npz"
+    assert main([str(bad), "--method", "mi", "-o", str(out)]) == 1
+    assert not out.exists()
+    captured = capsys.readouterr()
+    assert "bad.fasta" in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a.fa", "b.fa"],
+        ["a.fa", "b.fa", "-o", "x"],
+        ["a.fa", "c/a.fa", "--out-dir", "d"],
+        ["a.fa", "--identity", "2"],
+    ],
+)
+def test_wrong_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_as_a_program(fasta, tmp_path):
+    """Exit codes, and a reader that stops early."""
+    command = f"{sys.executable} -m dca {{}} --method mi --threads 2"
+    run = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command.format(fasta) + " | head -1"],
+        cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    assert len(run.stdout.split("\t")) == 5
+    missing = subprocess.run(
+        command.format(tmp_path / "none.fa").split(), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert missing.returncode == 1
+    assert "none.fa" in missing.stderr
+    assert missing.stdout == ""

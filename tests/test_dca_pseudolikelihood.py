@@ -1,0 +1,139 @@
+"""Pseudolikelihood: its optimum, its symmetries, planted couplings, bad input."""
+
+import logging
+
+import naive
+import numpy as np
+import pytest
+
+from dca.accelerate import set_threads
+from dca.gauge import zero_sum
+from dca.maps import apc, frobenius
+from dca.pseudolikelihood import PlmSettings, pseudolikelihood
+
+EXACT = PlmSettings(tolerance=1e-4)
+SMALL = PlmSettings(tolerance=1e-4, letters=4)
+
+
+@pytest.fixture(scope="module")
+def family():
+    """Sixty sequences of six columns of four letters, columns 1 and 4 coupled."""
+    rng = np.random.default_rng(11)
+    tokens = rng.integers(0, 4, size=(60, 6)).astype(np.int8)
+    tokens[:45, 4] = 3 - tokens[:45, 1]
+    return tokens, rng.uniform(0.2, 1, size=60).astype(np.float32)
+
+
+def test_gradient_vanishes_at_the_optimum(family):
+    model = pseudolikelihood(*family, SMALL)
+    by_field, by_coupling = naive.gradient(model.fields, model.couplings, *family, 0.2 * 5, 0.01)
+    start = naive.gradient(np.zeros((6, 4)), np.zeros((15, 4, 4)), *family, 0.2 * 5, 0.01)
+    assert np.abs(by_coupling).max() < 2e-3 * np.abs(start[1]).max()
+    assert np.abs(by_field).max() < 2e-3 * np.abs(start[0]).max()
+
+
+def test_penalties_shrink_the_couplings(family):
+    loose = pseudolikelihood(*family, SMALL)
+    tight = pseudolikelihood(*family, PlmSettings(coupling_penalty=2.0, tolerance=1e-4, letters=4))
+    assert np.linalg.norm(tight.couplings) < 0.5 * np.linalg.norm(loose.couplings)
+
+
+def test_default_stop_is_close_to_the_optimum():
+    rng = np.random.default_rng(2)
+    tokens = rng.integers(0, 21, size=(400, 30)).astype(np.int8)
+    for i in range(0, 24, 3):
+        tokens[:150, i + 2] = (tokens[:150, i] + 5) % 21
+    tokens[100:200, ::2] = tokens[100, ::2]  # a clade
+    weights = np.ones(400, dtype=np.float32)
+    maps = [apc(frobenius(zero_sum(pseudolikelihood(tokens, weights, s)))) for s in (None, EXACT)]
+    upper = np.triu_indices(30, 1)
+    assert np.corrcoef(maps[0][upper], maps[1][upper])[0, 1] > 0.99
+
+
+def test_order_of_rows_does_not_matter(family):
+    tokens, weights = family
+    rows = np.random.default_rng(1).permutation(60)
+    one = pseudolikelihood(tokens, weights, SMALL)
+    two = pseudolikelihood(tokens[rows], weights[rows], SMALL)
+    np.testing.assert_allclose(two.couplings, one.couplings, atol=2e-4)
+
+
+def test_order_of_columns_moves_the_map_with_it(family):
+    tokens, weights = family
+    columns = np.array([3, 0, 5, 1, 4, 2])
+    norms = []
+    for chosen in (tokens, np.ascontiguousarray(tokens[:, columns])):
+        model = zero_sum(pseudolikelihood(chosen, weights, SMALL))
+        square = np.zeros((6, 6))
+        square[np.triu_indices(6, 1)] = np.linalg.norm(model.couplings, axis=(1, 2))
+        norms.append(square + square.T)
+    np.testing.assert_allclose(norms[1], norms[0][np.ix_(columns, columns)], atol=5e-4)
+    assert np.unravel_index(norms[0].argmax(), (6, 6)) == (1, 4)
+
+
+def test_weights_count_as_copies(family):
+    tokens, _ = family
+    twice = np.concatenate([tokens, tokens])
+    one = pseudolikelihood(twice, np.full(120, 0.5, np.float32), SMALL)
+    two = pseudolikelihood(tokens, np.ones(60, np.float32), SMALL)
+    np.testing.assert_allclose(one.couplings, two.couplings, atol=2e-4)
+
+
+def test_threads_do_not_change_a_bit(family):
+    set_threads(1)
+    one = pseudolikelihood(*family, SMALL)
+    set_threads(2)
+    two = pseudolikelihood(*family, SMALL)
+    set_threads(1)
+    np.testing.assert_array_equal(one.couplings, two.couplings)
+
+
+def test_couplings_leave_the_optimiser_close_to_zero_sum(family):
+    model = pseudolikelihood(*family, SMALL)
+    np.testing.assert_allclose(zero_sum(model).couplings, model.couplings, atol=5e-3)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_very_few_sequences(rows):
+    tokens = np.tile(np.arange(5, dtype=np.int8), (rows, 1))
+    model = pseudolikelihood(tokens, np.ones(rows, np.float32))
+    assert np.isfinite(model.couplings).all()
+    assert np.isfinite(model.fields).all()
+
+
+def test_conserved_and_gap_columns_stay_finite():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 20, size=(500, 8)).astype(np.int8)
+    tokens[:, 2], tokens[1:, 5] = 7, 20
+    score = apc(frobenius(zero_sum(pseudolikelihood(tokens, np.ones(500, np.float32)))))
+    assert np.isfinite(score).all()
+
+
+def test_stopping_early_is_said(family, caplog):
+    with caplog.at_level(logging.WARNING):
+        pseudolikelihood(*family, PlmSettings(tolerance=1e-6, max_iterations=2, letters=4))
+    assert "stopped after 2 iterations" in caplog.text
+
+
+@pytest.mark.parametrize("setting", [{"tolerance": 0}, {"coupling_penalty": -1}, {"letters": 30}])
+def test_bad_settings(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        PlmSettings(**setting)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "match"),
+    [
+        (np.zeros((3, 1), np.int8), "L >= 2"),
+        (np.full((3, 4), 21, np.int8), "0 .. 20"),
+        (-np.ones((3, 4), np.int8), "-1"),
+    ],
+)
+def test_bad_tokens(tokens, match):
+    with pytest.raises(ValueError, match=match):
+        pseudolikelihood(tokens, np.ones(3, np.float32))
+
+
+def test_weights_of_another_alignment():
+    with pytest.raises(ValueError, match="weights"):
+        pseudolikelihood(np.zeros((3, 4), np.int8), np.ones(4, np.float32))

@@ -1,0 +1,129 @@
+"""Training: it learns, resumes to the bit, calibrates, and its weights open without any other file."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from data.errors import CovarionError, MapError
+from nets.calibrate import _fit_logistic
+from nets.checkpoint import load_refiner
+from nets.config import RefinerConfig, TrainConfig
+from nets.dataset import Example, read_example, write_example
+from nets.predict import predict
+from nets.shipped import find_weights
+from nets.train import Trainer, data_card, schedule, train_refiner
+
+MODEL = RefinerConfig(channels=8, blocks=2)
+LENGTH = 30
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """Families whose true contacts are their strongest covariations: pairs (i, L - 1 - i) share a letter."""
+    folder = tmp_path_factory.mktemp("examples")
+    made = []
+    for n in range(5):
+        rng = np.random.default_rng(n)
+        tokens = rng.integers(0, 20, size=(150, LENGTH)).astype(np.int8)
+        distance = np.full((LENGTH, LENGTH), 15.0, dtype=np.float32)
+        for i in range(LENGTH // 2 - 3):
+            j = LENGTH - 1 - i
+            tokens[:, j] = np.where(rng.random(150) < 0.8, tokens[:, i], tokens[:, j])
+            distance[i, j] = distance[j, i] = 6.0
+        path = folder / f"{n}.npz"
+        write_example(path, tokens, distance, rng, count=1)
+        made.append(Example(f"p{n}", str(path), f"c{n}", "tune" if n == 4 else "train"))
+    return made
+
+
+def settings(**changes):
+    return TrainConfig(**{"steps": 8, "batch": 2, "crop": 24, "save_every": 2, "evaluate_every": 4} | changes)
+
+
+def test_it_learns_and_its_weights_say_so(examples, tmp_path):
+    trainer = Trainer(examples, MODEL, settings(steps=60, learning_rate=5e-3, average=0.9), tmp_path)
+    trainer.run()
+    losses = [row["loss"] for row in trainer.history]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    path = trainer.finish(data_card(examples))
+    loaded = load_refiner(str(path))
+    prediction = predict(loaded, read_example(examples[4].path, 0)[0])
+    hits = [prediction.contact[i, LENGTH - 1 - i] for i in range(LENGTH // 2 - 3)]
+    others = prediction.contact[np.triu_indices(LENGTH, 6)]
+    assert np.mean(hits) > 5 * others.mean()
+    assert loaded.card["train"]["proteins"] == ["p0", "p1", "p2", "p3"]
+    assert loaded.card["tune"]["clusters"] == ["c4"]
+    assert prediction.distance.sum(-1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_killed_run_ends_in_the_same_weights(examples, tmp_path):
+    whole = Trainer(examples, MODEL, settings(), tmp_path / "whole")
+    whole.run()
+    broken = Trainer(examples, MODEL, settings(), tmp_path / "broken")
+    update = broken._update
+
+    def dies(crops):
+        if broken.step == 5:
+            raise KeyboardInterrupt
+        update(crops)
+
+    broken._update = dies
+    with pytest.raises(KeyboardInterrupt):
+        broken.run()
+    again = Trainer(examples, MODEL, settings(), tmp_path / "broken")
+    again.run()
+    assert again.history == whole.history
+    for name, value in whole.average.items():
+        assert torch.equal(value, again.average[name]), name
+
+
+def test_a_checkpoint_of_other_settings_is_not_continued(examples, tmp_path):
+    Trainer(examples, MODEL, settings(steps=4), tmp_path).run()
+    other = Trainer(examples, MODEL, settings(steps=4, seed=9), tmp_path)
+    other.resume()
+    assert other.step == 0
+
+
+def test_training_on_nothing_is_refused(examples, tmp_path):
+    with pytest.raises(CovarionError, match="nothing to train on"):
+        Trainer([e for e in examples if e.split == "tune"], MODEL, settings(), tmp_path)
+
+
+def test_the_rule_s_entry_point_writes_weights(examples, tmp_path):
+    files = [vars(example) for example in examples]
+    out = tmp_path / "weights.safetensors"
+    train_refiner(files, out, {"channels": 8, "blocks": 1}, {"steps": 2, "batch": 1, "crop": 16}, "cpu", 1)
+    assert load_refiner(str(out)).model.config.blocks == 1
+
+
+def test_learning_rate_rises_then_falls():
+    values = [schedule(step, 100) for step in range(100)]
+    assert values[0] < values[4] == max(values)
+    assert values[-1] < 0.02
+
+
+def test_calibration_recovers_a_known_slope_and_intercept():
+    rng = np.random.default_rng(0)
+    logit = rng.normal(0, 2, size=200_000)
+    truth = rng.random(200_000) < 1 / (1 + np.exp(-(0.5 * logit - 1.0)))
+    slope, intercept = _fit_logistic([(logit, truth, 1.0)])
+    assert slope == pytest.approx(0.5, abs=0.02)
+    assert intercept == pytest.approx(-1.0, abs=0.02)
+
+
+def test_unknown_weights_name_the_remedy():
+    with pytest.raises(MapError, match="no-such-weights"):
+        find_weights("no-such-weights")
+
+
+def test_a_file_that_is_no_weights_is_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"\x80\x04junk")
+    with pytest.raises(MapError, match="not refiner weights"):
+        load_refiner(str(path))
+    save_file({"x": torch.zeros(1)}, path, metadata={"config": json.dumps({"channels": 8})})
+    with pytest.raises(MapError, match="not refiner weights"):
+        load_refiner(str(path))
