@@ -16,7 +16,9 @@ min_version("9.0")
 
 # The repository comes first on the path of this process and of every job: other packages named
 # `data`, `dca` or `nets` exist on the index.
-os.environ.update(PYTHONPATH=os.pathsep.join([workflow.basedir, os.environ.get("PYTHONPATH", "")]))
+os.environ.update(
+    PYTHONPATH=os.pathsep.join([workflow.basedir, os.environ.get("PYTHONPATH", "")])
+)
 sys.path.insert(0, workflow.basedir)
 
 

@@ -104,7 +104,9 @@ def main(arguments: list[str]) -> int:
         "setup": lambda: 0,
         "demo": lambda: pipeline("config/demo.yaml", "results/demo", *extra),
         "families": lambda: pipeline("config/families.yaml", "results/families", *extra),
-        "train": lambda: run(*SNAKEMAKE, "train", "--cores", cores(), "--configfile", "config/train.yaml", *extra),
+        "train": lambda: run(
+            *SNAKEMAKE, "train", "--cores", cores(), "--configfile", "config/train.yaml", *extra
+        ),
         "test": lambda: run(*TESTS, "-m", "not slow and not slurm and not browser and not gpu", *extra),
         "test-slow": lambda: run(*TESTS, "-m", "slow and not slurm and not gpu", *extra),
         "test-browser": lambda: run(*TESTS, "-m", "browser", *extra),

@@ -65,6 +65,7 @@ class _Census:
         self.upper = self.lower = np.zeros(0, dtype=bool)
 
     def add(self, row: Row) -> None:
+        """Count one row; the first that differs in width or match columns is remembered."""
         codes = as_bytes(row.text)
         classes = _CLASS_OF_BYTE[codes]
         self._refuse_illegal(row, classes)

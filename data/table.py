@@ -180,6 +180,7 @@ def _row_problems(
         found += _source_problems(row.get(kind, ""), kind, directory)
     if "chain" in row and "structure" not in row:
         found.append(f"chain: {row['chain']!r} without a structure")
+    found += _region_problems(row.get("region", ""))
     return found + _map_problems(row.get("maps", ""), directory)
 
 
@@ -201,6 +202,13 @@ def _source_problems(cell: str, kind: str, directory: Path) -> list[str]:
         return [f"{kind}: {cell!r}; {error.problem}; {error.remedy}"]
     if name == "path" and not _absolute(value, directory).is_file():
         return [f"{kind}: no such file {value!r} (paths are relative to the table)"]
+    return []
+
+
+def _region_problems(cell: str) -> list[str]:
+    ends = re.fullmatch(r"(\d+)-(\d+)", cell)
+    if ends and int(ends[1]) > int(ends[2]):
+        return [f"region: {cell!r} ends before it begins; write FIRST-LAST"]
     return []
 
 

@@ -20,7 +20,8 @@ def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False, f
 
 def set_threads(threads: int) -> None:
     """Let numba use `threads` threads, at least one and no more than the machine has."""
-    numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))
+    available = numba.core.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined] # set at import
+    numba.set_num_threads(max(1, min(threads, available)))
 
 
 prange = numba.prange

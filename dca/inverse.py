@@ -1,7 +1,7 @@
 """Inverse of a large symmetric positive definite matrix."""
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import get_lapack_funcs
 
 
 def inverse_of_positive(matrix: np.ndarray) -> np.ndarray:
@@ -22,7 +22,7 @@ def inverse_of_positive(matrix: np.ndarray) -> np.ndarray:
     np.linalg.LinAlgError
         The matrix is not positive definite.
     """
-    potrf, potri = lapack.get_lapack_funcs(("potrf", "potri"), (matrix,))
+    potrf, potri = get_lapack_funcs(("potrf", "potri"), (matrix,))  # type: ignore[misc] # two names, two functions
     factor, status = potrf(matrix.T, lower=1, overwrite_a=1, clean=0)
     if status == 0:
         inverse, status = potri(factor, lower=1, overwrite_c=1)

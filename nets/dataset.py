@@ -14,10 +14,8 @@ from data.alphabet import Q
 from data.contacts import contact_map
 from data.errors import CovarionError
 from data.store import load_arrays, save_arrays
-from dca.simulate import simulate_family
-from dca.weights import sequence_weights
 from nets.config import BIN_EDGES
-from nets.features import PAIR_MAPS, Features, compute_features
+from nets.features import PAIR_MAPS, Features, compute_features, sequence_weights, simulate_family
 from nets.losses import UNRESOLVED
 from nets.model import Pixels
 
@@ -134,9 +132,10 @@ def build_simulated(
     pair_maps: Sequence[str],
     seed: int,
 ) -> None:
-    """Training example of a family simulated on a real fold: a Potts model on its contacts, sampled along a tree.
+    """Training example of a family simulated on a real fold.
 
-    Unresolved residues have no contacts in the model and no bins in the labels.
+    A Potts model on the fold's contacts is sampled along a tree (:mod:`dca.simulate`). Unresolved residues
+    have no contacts in the model and no bins in the labels.
     """
     distance = load_arrays(truth)["distance"]
     rng = np.random.default_rng([seed, number, zlib.crc32(Path(out).parent.name.encode())])
@@ -218,8 +217,8 @@ def example_at(number: int, clusters: Sequence[Sequence[Example]], seed: int) ->
     """
     epoch, place = divmod(number, len(clusters))
     order = np.random.default_rng([seed, epoch]).permutation(len(clusters))
-    members = clusters[order[place]]
-    return members[np.random.default_rng([seed, epoch, place]).integers(len(members))]
+    members = clusters[int(order[place])]
+    return members[int(np.random.default_rng([seed, epoch, place]).integers(len(members)))]
 
 
 def by_cluster(examples: Sequence[Example]) -> list[list[Example]]:

@@ -10,6 +10,10 @@ from dca.frequencies import site_frequencies
 from dca.gauge import zero_sum
 from dca.gaussian import ridge
 from dca.maps import apc, frobenius, mutual_information
+from dca.simulate import simulate_family
+from dca.weights import sequence_weights
+
+__all__ = ["Features", "compute_features", "sequence_weights", "simulate_family"]
 
 PAIR_MAPS = ("ridge", "mi")
 SITE_CHANNELS = 20 + Q + 2

@@ -68,27 +68,30 @@ class Block(nn.Module):
         self.drop = nn.Dropout2d(dropout)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         self.pool = nn.Linear(channels, 2 * channels) if pool else None
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)  # a fresh block is the identity
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, C, H, W] -> [n, C, H, W]."""
         y = functional.relu(self.norm(x))
         if self.pool is not None:
-            y = y + self._context(y)
+            y = y + _context(y, self.pool)
         y = functional.relu(self.first(y))
         return x + self.second(self.drop(y))
 
-    def _context(self, y: Tensor) -> Tensor:
-        # Averages along a row and along a column tell a pair how its two residues fare with all others.
-        along = self.pool(y.mean(dim=3).transpose(1, 2)).transpose(1, 2)  # [n, 2C, H]
-        across = self.pool(y.mean(dim=2).transpose(1, 2)).transpose(1, 2)  # [n, 2C, W]
-        half = y.shape[1]
-        return along[:, :half, :, None] + across[:, half:, None, :]
+
+def _context(y: Tensor, pool: nn.Linear) -> Tensor:
+    """Averages along a row and a column tell a pair how its two residues fare with all others."""
+    along = pool(y.mean(dim=3).transpose(1, 2)).transpose(1, 2)  # [n, 2C, H]
+    across = pool(y.mean(dim=2).transpose(1, 2)).transpose(1, 2)  # [n, 2C, W]
+    half = y.shape[1]
+    return along[:, :half, :, None] + across[:, half:, None, :]
 
 
 class Refiner(nn.Module):
     """Distance distribution and contact probability of every pair of residues."""
+
+    separation_starts: Tensor
 
     def __init__(self, config: RefinerConfig):
         super().__init__()

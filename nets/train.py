@@ -60,7 +60,7 @@ class Trainer:
             [as_metadata(config), as_metadata(settings), sorted(e.protein for e in examples)]
         )
         torch.manual_seed(settings.seed)
-        self.model = Refiner(config).to(self.device, memory_format=torch.channels_last)
+        self.model = Refiner(config).to(self.device)
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=settings.learning_rate)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.step = 0

@@ -49,7 +49,9 @@ def test_rows_embedded_in_chunks_equal_the_whole(model, features, monkeypatch):
 def test_contact_logit_is_the_log_odds_of_the_near_bins():
     logits = torch.randn(5, SMALL.bins, generator=torch.Generator().manual_seed(1))
     near = torch.softmax(logits, -1)[:, : SMALL.contact_bins].sum(-1)
-    torch.testing.assert_close(contact_logit(logits, SMALL.contact_bins), torch.logit(near), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        contact_logit(logits, SMALL.contact_bins), torch.logit(near), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_loss_of_known_logits_equals_its_formula():

@@ -38,7 +38,9 @@ localrules:
 
 def of_every(name, proteins=None):
     """A file of each protein's result folder."""
-    return [PLAN.result(p, name) for p in (PLAN.names if proteins is None else proteins)]
+    return [
+        PLAN.result(p, name) for p in (PLAN.names if proteins is None else proteins)
+    ]
 
 
 def megabytes(base, factor):

@@ -10,50 +10,50 @@ rule couplings:
 
 rule prepare_alignment:
     input:
-        alignment=RESOURCES + "/msa/{protein}.a3m.gz",
+        alignment=f"{RESOURCES}/msa/{{protein}}.a3m.gz",
         structure=lambda w: PLAN.structure_file(w.protein),
     output:
-        RESULTS + "/{protein}/alignment.npz",
+        f"{RESULTS}/{{protein}}/alignment.npz",
+    log:
+        f"{RESULTS}/{{protein}}/logs/prepare_alignment.log",
+    benchmark:
+        f"{RESULTS}/{{protein}}/benchmarks/prepare_alignment.tsv"
+    conda:
+        "../envs/covarion.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(1000, 200),
+        runtime=20,
     params:
         filters=config["alignment"],
         query=lambda w: PLAN.row(w.protein).query,
         region=lambda w: PLAN.row(w.protein).region,
         first_index=lambda w: PLAN.row(w.protein).first_index,
         chain=lambda w: PLAN.row(w.protein).chain,
-    log:
-        RESULTS + "/{protein}/logs/prepare_alignment.log",
-    benchmark:
-        RESULTS + "/{protein}/benchmarks/prepare_alignment.tsv"
-    threads: 1
-    resources:
-        mem_mb=megabytes(1000, 200),
-        runtime=20,
-    conda:
-        "../envs/covarion.yaml"
     script:
         "../scripts/prepare_alignment.py"
 
 
 rule infer_couplings:
     input:
-        alignment=RESULTS + "/{protein}/alignment.npz",
+        alignment=f"{RESULTS}/{{protein}}/alignment.npz",
     output:
-        weights=RESULTS + "/{protein}/weights.npz",
-        maps=RESULTS + "/{protein}/maps.npz",
-        contacts=RESULTS + "/{protein}/contacts.npz",
-        couplings=PLAN.kept(RESULTS + "/{protein}/couplings.npz", temp),
-    params:
-        settings={k: v for k, v in config["dca"].items() if k != "keep_couplings"},
-        version=PLAN.dca_version,
+        weights=f"{RESULTS}/{{protein}}/weights.npz",
+        maps=f"{RESULTS}/{{protein}}/maps.npz",
+        contacts=f"{RESULTS}/{{protein}}/contacts.npz",
+        couplings=PLAN.kept(f"{RESULTS}/{{protein}}/couplings.npz", temp),
     log:
-        RESULTS + "/{protein}/logs/infer_couplings.log",
+        f"{RESULTS}/{{protein}}/logs/infer_couplings.log",
     benchmark:
-        RESULTS + "/{protein}/benchmarks/infer_couplings.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/infer_couplings.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(3000, 400),
         runtime=240,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        settings={k: v for k, v in config["dca"].items() if k != "keep_couplings"},
+        version=PLAN.dca_version,
     script:
         "../scripts/infer_couplings.py"

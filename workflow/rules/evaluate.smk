@@ -6,50 +6,50 @@
 rule reports:
     input:
         of_every("report.html"),
-        RESULTS + "/summary.tsv",
-        RESULTS + "/index.html",
+        f"{RESULTS}/summary.tsv",
+        f"{RESULTS}/index.html",
 
 
 rule import_maps:
     input:
         lambda w: [path for _, path in PLAN.row(w.protein).maps],
-        alignment=RESULTS + "/{protein}/alignment.npz",
+        alignment=f"{RESULTS}/{{protein}}/alignment.npz",
     output:
-        RESULTS + "/{protein}/foreign.npz",
-    params:
-        maps=lambda w: PLAN.row(w.protein).maps,
+        f"{RESULTS}/{{protein}}/foreign.npz",
     log:
-        RESULTS + "/{protein}/logs/import_maps.log",
+        f"{RESULTS}/{{protein}}/logs/import_maps.log",
     benchmark:
-        RESULTS + "/{protein}/benchmarks/import_maps.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/import_maps.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(1000, 50),
         runtime=10,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        maps=lambda w: PLAN.row(w.protein).maps,
     script:
         "../scripts/import_maps.py"
 
 
 rule score_maps:
     input:
-        truth=RESULTS + "/{protein}/truth.npz",
+        truth=f"{RESULTS}/{{protein}}/truth.npz",
         maps=lambda w: PLAN.map_files(w.protein),
     output:
-        RESULTS + "/{protein}/scores.tsv",
-    params:
-        code=source_digest("data"),
+        f"{RESULTS}/{{protein}}/scores.tsv",
     log:
-        RESULTS + "/{protein}/logs/score_maps.log",
+        f"{RESULTS}/{{protein}}/logs/score_maps.log",
     benchmark:
-        RESULTS + "/{protein}/benchmarks/score_maps.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/score_maps.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(1000, 50),
         runtime=10,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        code=source_digest("data"),
     script:
         "../scripts/score_maps.py"
 
@@ -59,26 +59,26 @@ rule write_report:
         unpack(lambda w: PLAN.report_files(w.protein)),
     output:
         report(
-            RESULTS + "/{protein}/report.html",
+            f"{RESULTS}/{{protein}}/report.html",
             caption="../report/protein.rst",
             category="Proteins",
             labels={"protein": "{protein}"},
         ),
-        directory(RESULTS + "/{protein}/exports"),
-    params:
-        settings=run_settings(PLAN),
-        report=config["report"],
-        code=source_digest("data", "report"),
+        directory(f"{RESULTS}/{{protein}}/exports"),
     log:
-        RESULTS + "/{protein}/logs/write_report.log",
+        f"{RESULTS}/{{protein}}/logs/write_report.log",
     benchmark:
-        RESULTS + "/{protein}/benchmarks/write_report.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/write_report.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(1000, 50),
         runtime=10,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        settings=run_settings(PLAN),
+        report=config["report"],
+        code=source_digest("data", "report"),
     script:
         "../scripts/write_report.py"
 
@@ -88,22 +88,26 @@ rule write_overview:
         of_every("report.html"),
         of_every("scores.tsv", PLAN.with_structure),
     output:
-        summary=report(RESULTS + "/summary.tsv", caption="../report/summary.rst", category="Run"),
-        index=report(RESULTS + "/index.html", caption="../report/overview.rst", category="Run"),
-        record=RESULTS + "/run.json",
-    params:
-        settings=run_settings(PLAN),
-        rows=[sorted(row.items()) for row in protein_rows(PLAN)],
-        code=source_digest("data", "report"),
+        summary=report(
+            f"{RESULTS}/summary.tsv", caption="../report/summary.rst", category="Run"
+        ),
+        index=report(
+            f"{RESULTS}/index.html", caption="../report/overview.rst", category="Run"
+        ),
+        record=f"{RESULTS}/run.json",
     log:
-        RESULTS + "/logs/write_overview.log",
+        f"{RESULTS}/logs/write_overview.log",
     benchmark:
-        RESULTS + "/logs/write_overview.benchmark.tsv"
+        f"{RESULTS}/logs/write_overview.benchmark.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        settings=run_settings(PLAN),
+        rows=[sorted(row.items()) for row in protein_rows(PLAN)],
+        code=source_digest("data", "report"),
     script:
         "../scripts/write_overview.py"

@@ -5,29 +5,31 @@
 
 rule fetch:
     input:
-        expand(RESOURCES + "/msa/{protein}.a3m.gz", protein=PLAN.names),
-        expand(RESOURCES + "/structures/{protein}.cif.gz", protein=PLAN.with_structure),
+        expand(f"{RESOURCES}/msa/{{protein}}.a3m.gz", protein=PLAN.names),
+        expand(
+            f"{RESOURCES}/structures/{{protein}}.cif.gz", protein=PLAN.with_structure
+        ),
 
 
 rule fetch_alignment:
     input:
         lambda w: PLAN.local_file(w.protein, "alignment"),
     output:
-        alignment=RESOURCES + "/msa/{protein}.a3m.gz",
-        provenance=RESOURCES + "/msa/{protein}.a3m.gz.json",
-    params:
-        cell=lambda w: PLAN.row(w.protein).alignment,
-        options=config.get("fetch", {}),
+        alignment=f"{RESOURCES}/msa/{{protein}}.a3m.gz",
+        provenance=f"{RESOURCES}/msa/{{protein}}.a3m.gz.json",
     log:
-        RESULTS + "/{protein}/logs/fetch_alignment.log",
+        f"{RESULTS}/{{protein}}/logs/fetch_alignment.log",
     benchmark:
-        RESULTS + "/{protein}/benchmarks/fetch_alignment.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/fetch_alignment.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        cell=lambda w: PLAN.row(w.protein).alignment,
+        options=config.get("fetch", {}),
     script:
         "../scripts/fetch_alignment.py"
 
@@ -36,20 +38,20 @@ rule fetch_structure:
     input:
         lambda w: PLAN.local_file(w.protein, "structure"),
     output:
-        structure=RESOURCES + "/structures/{protein}.cif.gz",
-        provenance=RESOURCES + "/structures/{protein}.cif.gz.json",
-    params:
-        cell=lambda w: PLAN.row(w.protein).structure,
-        options=config.get("fetch", {}),
+        structure=f"{RESOURCES}/structures/{{protein}}.cif.gz",
+        provenance=f"{RESOURCES}/structures/{{protein}}.cif.gz.json",
     log:
-        RESULTS + "/{protein}/logs/fetch_structure.log",
+        f"{RESULTS}/{{protein}}/logs/fetch_structure.log",
     benchmark:
-        RESULTS + "/{protein}/benchmarks/fetch_structure.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/fetch_structure.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        cell=lambda w: PLAN.row(w.protein).structure,
+        options=config.get("fetch", {}),
     script:
         "../scripts/fetch_structure.py"

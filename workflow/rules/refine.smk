@@ -5,7 +5,9 @@
 
 rule dataset:
     input:
-        lambda w: sorted({f["path"] for fold in PLAN.folds for f in PLAN.training_files(fold)}),
+        lambda w: sorted(
+            {f["path"] for fold in PLAN.folds for f in PLAN.training_files(fold)}
+        ),
 
 
 rule train:
@@ -15,44 +17,44 @@ rule train:
 
 rule build_dataset:
     input:
-        alignment=RESULTS + "/{protein}/alignment.npz",
-        truth=RESULTS + "/{protein}/truth.npz",
+        alignment=f"{RESULTS}/{{protein}}/alignment.npz",
+        truth=f"{RESULTS}/{{protein}}/truth.npz",
     output:
-        RESULTS + "/{protein}/dataset.npz",
-    params:
-        settings=PLAN.example_settings,
+        f"{RESULTS}/{{protein}}/dataset.npz",
     log:
-        RESULTS + "/{protein}/logs/build_dataset.log",
+        f"{RESULTS}/{{protein}}/logs/build_dataset.log",
     benchmark:
-        RESULTS + "/{protein}/benchmarks/build_dataset.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/build_dataset.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(3000, 400),
         runtime=60,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        settings=PLAN.example_settings,
     script:
         "../scripts/build_dataset.py"
 
 
 rule simulate_family:
     input:
-        truth=RESULTS + "/{protein}/truth.npz",
+        truth=f"{RESULTS}/{{protein}}/truth.npz",
     output:
-        RESULTS + "/{protein}/simulated-{k}.npz",
-    params:
-        rows=config["train"]["simulated_rows"],
-        settings=PLAN.example_settings,
+        f"{RESULTS}/{{protein}}/simulated-{{k}}.npz",
     log:
-        RESULTS + "/{protein}/logs/simulate_family-{k}.log",
+        f"{RESULTS}/{{protein}}/logs/simulate_family-{{k}}.log",
     benchmark:
-        RESULTS + "/{protein}/benchmarks/simulate_family-{k}.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/simulate_family-{{k}}.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(3000, 400),
         runtime=60,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        rows=config["train"]["simulated_rows"],
+        settings=PLAN.example_settings,
     script:
         "../scripts/simulate_family.py"
 
@@ -61,44 +63,44 @@ rule train_refiner:
     input:
         lambda w: [f["path"] for f in PLAN.training_files(w.fold)],
     output:
-        RESULTS + "/model/{fold}/weights.safetensors",
-    params:
-        files=lambda w: PLAN.training_files(w.fold),
-        train=config["train"],
-        device=config["refine"]["device"],
+        f"{RESULTS}/model/{{fold}}/weights.safetensors",
     log:
-        RESULTS + "/model/logs/train_refiner-{fold}.log",
+        f"{RESULTS}/model/logs/train_refiner-{{fold}}.log",
     benchmark:
-        RESULTS + "/model/benchmarks/train_refiner-{fold}.tsv"
+        f"{RESULTS}/model/benchmarks/train_refiner-{{fold}}.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 2
     resources:
         mem_mb=megabytes(4000, 1),
         runtime=1440,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        files=lambda w: PLAN.training_files(w.fold),
+        train=config["train"],
+        device=config["refine"]["device"],
     script:
         "../scripts/train_refiner.py"
 
 
 rule refine_contacts:
     input:
-        alignment=RESULTS + "/{protein}/alignment.npz",
-        weights=RESULTS + "/{protein}/weights.npz",
+        alignment=f"{RESULTS}/{{protein}}/alignment.npz",
+        weights=f"{RESULTS}/{{protein}}/weights.npz",
         refiner=lambda w: PLAN.refiner_file(w.refiner, w.protein),
     output:
-        RESULTS + "/{protein}/{refiner}.npz",
-    params:
-        name=lambda w: PLAN.refiner_name(w.refiner, w.protein),
-        device=config["refine"]["device"],
+        f"{RESULTS}/{{protein}}/{{refiner}}.npz",
     log:
-        RESULTS + "/{protein}/logs/refine_contacts-{refiner}.log",
+        f"{RESULTS}/{{protein}}/logs/refine_contacts-{{refiner}}.log",
     benchmark:
-        RESULTS + "/{protein}/benchmarks/refine_contacts-{refiner}.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/refine_contacts-{{refiner}}.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(3000, 400),
         runtime=60,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        name=lambda w: PLAN.refiner_name(w.refiner, w.protein),
+        device=config["refine"]["device"],
     script:
         "../scripts/refine_contacts.py"

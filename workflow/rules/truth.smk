@@ -5,22 +5,22 @@
 
 rule map_structure:
     input:
-        alignment=RESULTS + "/{protein}/alignment.npz",
-        structure=RESOURCES + "/structures/{protein}.cif.gz",
+        alignment=f"{RESULTS}/{{protein}}/alignment.npz",
+        structure=f"{RESOURCES}/structures/{{protein}}.cif.gz",
     output:
-        RESULTS + "/{protein}/truth.npz",
-    params:
-        chain=lambda w: PLAN.row(w.protein).chain,
-        thresholds=config["structure"],
+        f"{RESULTS}/{{protein}}/truth.npz",
     log:
-        RESULTS + "/{protein}/logs/map_structure.log",
+        f"{RESULTS}/{{protein}}/logs/map_structure.log",
     benchmark:
-        RESULTS + "/{protein}/benchmarks/map_structure.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/map_structure.tsv"
+    conda:
+        "../envs/covarion.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(1000, 50),
         runtime=20,
-    conda:
-        "../envs/covarion.yaml"
+    params:
+        chain=lambda w: PLAN.row(w.protein).chain,
+        thresholds=config["structure"],
     script:
         "../scripts/map_structure.py"
