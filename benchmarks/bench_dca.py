@@ -102,7 +102,7 @@ def test_pseudolikelihood_against_peers() -> None:
     tokens, _ = simulate_family(contacts, 300, rng)
     start = time.perf_counter()
     results = compare(tokens)
-    print(line_of("simulated", tokens, results), f"({time.perf_counter() - start:.1f} s)")
+    sys.stdout.write(f"{line_of('simulated', tokens, results)} ({time.perf_counter() - start:.1f} s)\n")
     assert results["ours"][0] > 0
     assert all(correlation > 0.95 for _, correlation in results.values())
 
@@ -110,4 +110,6 @@ def test_pseudolikelihood_against_peers() -> None:
 if __name__ == "__main__":
     for path in sys.argv[1:]:
         alignment = read_alignment(path)
-        print(line_of(Path(path).parent.name, alignment.tokens, compare(alignment.tokens)), flush=True)
+        results = compare(alignment.tokens)
+        sys.stdout.write(line_of(Path(path).parent.name, alignment.tokens, results) + "\n")
+        sys.stdout.flush()

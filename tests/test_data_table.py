@@ -96,7 +96,7 @@ BAD = {
     "map named as refined": (row(maps="refined=m.rr"), "maps: 'refined' is the name"),
     "map named as raw": (row(maps="x_raw=m.rr"), "maps: 'x_raw' is the name"),
     "split": (row(split="test"), "split: 'test'; train, tune, val"),
-    "cluster": (row(cluster="a b"), "cluster: 'a b'; a name without white space"),
+    "cluster": (row(cluster="a b"), "cluster: 'a b'; a name of letters, digits, _ . and -"),
     "too few cells": (row()[:-1], f"{len(COLUMNS) - 1} cells where the header has {len(COLUMNS)}"),
     "too many cells": ([*row(), "x"], f"{len(COLUMNS) + 1} cells"),
 }

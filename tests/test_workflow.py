@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,7 +199,8 @@ def test_an_absent_folder_of_families_is_named(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
-    for seed, name in enumerate(["first", "second", "third"]):
+    names = ["first", "second", "third"]
+    for seed, name in enumerate(names):
         write_family(tmp_path, name, seed)
     write_table(
         tmp_path / "proteins.tsv",
@@ -211,7 +211,8 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     )
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path),
-        "--workflow-profile", str(ROOT / "workflow/profiles/default"), "--cores", "1", "--config", "proteins=proteins.tsv",
+        "--workflow-profile", str(ROOT / "workflow/profiles/default"), "--cores", "1",
+        "--config", "proteins=proteins.tsv",
     ]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -282,4 +283,4 @@ def test_lint_is_clean():
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert Path(ROOT / "profiles").resolve() == (ROOT / "workflow" / "profiles").resolve()
+    assert (ROOT / "profiles").resolve() == (ROOT / "workflow" / "profiles").resolve()

@@ -3,6 +3,7 @@
 Everything that the rules look up stands here, so that it can be tested without running Snakemake.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -24,8 +25,24 @@ SCHEMAS = ROOT / "workflow" / "schemas"
 SHIPPED = "refined"
 
 
-def check_config(config: dict[str, Any]) -> None:
-    """Hold the configuration against its closed schema.
+def _typed(value: Any, schema: dict[str, Any]) -> Any:
+    """The value with texts read as the number or boolean that the schema asks for.
+
+    ``--config key=true`` and nested values on the command line reach us as text.
+    """
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        return {key: _typed(part, known.get(key, {})) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_typed(part, schema.get("items", {})) for part in value]
+    if isinstance(value, str) and schema.get("type") in ("boolean", "integer", "number"):
+        with contextlib.suppress(ValueError):
+            return json.loads(value.lower())
+    return value
+
+
+def checked_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with typed values, held against its closed schema.
 
     Raises
     ------
@@ -33,6 +50,7 @@ def check_config(config: dict[str, Any]) -> None:
         Lists every key that breaks it, with the value and what is allowed.
     """
     schema = json.loads((SCHEMAS / "config.schema.json").read_text())
+    config = _typed(config, schema)
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda e: list(map(str, e.absolute_path)))
     if errors:
@@ -43,6 +61,7 @@ def check_config(config: dict[str, Any]) -> None:
             value="; ".join(shown),
             remedy="config/config.yaml holds every key with its meaning",
         )
+    return config
 
 
 @dataclass(frozen=True)
@@ -66,7 +85,7 @@ class Plan:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Plan":
         """Check configuration and table; every wrong row is listed before any job starts."""
-        check_config(config)
+        config = checked_config(config)
         families = config.get("families", {})
         if not config["proteins"] and families.get("folder"):
             rows, problems = read_families(**{k: v for k, v in families.items() if k != "peers"}), []

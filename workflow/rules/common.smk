@@ -12,6 +12,8 @@ try:
 except CovarionError as error:
     raise WorkflowError(str(error)) from error
 
+config = PLAN.config  # typed; what was given as text on the command line is a number or a boolean
+
 for problem in PLAN.problems:
     logger.warning(f"row skipped: {problem}")
 
