@@ -19,6 +19,7 @@ TORCH = "2.13.0"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 SNAKEMAKE = [str(PYTHON), "-m", "snakemake"]
+FAMILIES_TABLE = ["results/families", "--means", "--peers", "../shared/families/peers.tsv"]
 TESTS = [str(PYTHON), "-m", "pytest", "-n", "2", "--dist", "loadfile"]
 
 
@@ -71,11 +72,11 @@ def run(*command: str) -> int:
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
-def pipeline(config: str, results: str, *extra: str) -> int:
+def pipeline(config: str, *table: str, extra: list[str]) -> int:
     """One Snakemake call, then where the reports are and a table of precision."""
     status = run(*SNAKEMAKE, "--cores", cores(), "--configfile", config, *extra)
-    table = run(str(PYTHON), "-m", "report", results)
-    return status or table
+    shown = run(str(PYTHON), "-m", "report", *table)
+    return status or shown
 
 
 def cores() -> str:
@@ -102,8 +103,8 @@ def main(arguments: list[str]) -> int:
     name, extra = (arguments or ["setup"])[0], arguments[1:]
     commands = {
         "setup": lambda: 0,
-        "demo": lambda: pipeline("config/demo.yaml", "results/demo", *extra),
-        "families": lambda: pipeline("config/families.yaml", "results/families", *extra),
+        "demo": lambda: pipeline("config/demo.yaml", "results/demo", extra=extra),
+        "families": lambda: pipeline("config/families.yaml", *FAMILIES_TABLE, extra=extra),
         "train": lambda: run(
             *SNAKEMAKE, "train", "--cores", cores(), "--configfile", "config/train.yaml", *extra
         ),

@@ -1,23 +1,63 @@
-"""``python -m report RESULTS``: where the reports of a run are and its table of precision."""
+"""``python -m report RESULTS``: what a run found, as tables on the terminal."""
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
-from report.overview import summary_table
+from data.errors import CovarionError
+from data.store import load_json
+from report.outcomes import FINISHED, proteins_found, read_outcomes
+from report.peers import with_peers
+from report.summary import mean_text, means, summary_table
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
+    parser.add_argument("results", type=Path, help="results folder of a run")
+    parser.add_argument(
+        "--means", action="store_true", help="means over cluster representatives, as Markdown"
+    )
+    parser.add_argument("--peers", help="table of other programs' precision, shown among the means")
+    return parser.parse_args()
+
+
+def _print_means(results: Path, rows: list[dict[str, Any]], peers: str | None) -> None:
+    outcomes = read_outcomes(results, rows)
+    if peers:
+        outcomes = with_peers(outcomes, peers)
+    print("Mean precision of long-range contacts over cluster representatives, 95 % bootstrap interval over")
+    print("clusters; after the semicolon the paired difference to plm, with its interval.\n")
+    print(mean_text(means(outcomes)))
+    for outcome in outcomes:
+        if outcome.status != FINISHED:
+            print(f"{outcome.name}: {outcome.status}: {outcome.reason}")
+
+
+def _print_stages(stages: dict[str, dict[str, float]]) -> None:
+    print("| stage | jobs | wall s, all jobs | peak MB of a job |\n|---|---|---|---|")
+    for name, entry in stages.items():
+        print(f"| {name} | {entry['jobs']} | {entry['seconds']:.0f} | {entry['peak_mb']:.0f} |")
 
 
 def main() -> int:
-    """Print the table; exit code 1 where the folder holds no run."""
-    parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
-    parser.add_argument("results", type=Path)
-    results = parser.parse_args().results
-    record = results / "run.json"
-    if not record.exists():
-        print(f"python -m report: {record} is missing: no run has ended there", file=sys.stderr)
+    """Print the tables; exit code 1 where the folder holds no run."""
+    options = _arguments()
+    record = options.results / "run.json"
+    try:
+        run = load_json(record) if record.exists() else None
+        if run is None:
+            raise CovarionError("no run has ended there", file=record, remedy="run snakemake first")
+        rows = run.get("proteins") or proteins_found(options.results)
+        if options.means:
+            _print_means(options.results, rows, options.peers)
+            _print_stages(run["stages"])
+        else:
+            print(summary_table(options.results, rows))
+    except CovarionError as error:
+        print(f"python -m report: {error}", file=sys.stderr)
         return 1
-    print(summary_table(results, []))
-    print(f"\nOverview: {results / 'index.html'}\nReports:  {results}/PROTEIN/report.html")
+    print(f"\nOverview: {options.results / 'index.html'}\nReports:  {options.results}/PROTEIN/report.html")
     return 0
 
 

@@ -204,10 +204,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
         write_family(tmp_path, name, seed)
     write_table(
         tmp_path / "proteins.tsv",
-        [
-            {"protein": n, "alignment": f"{n}.fasta", "structure": f"{n}.pdb"}
-            for n in ("first", "second", "third")
-        ],
+        [{"protein": n, "alignment": f"{n}.fasta", "structure": f"{n}.pdb"} for n in names],
     )
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path),

@@ -88,7 +88,7 @@ class Plan:
         config = checked_config(config)
         families = config.get("families", {})
         if not config["proteins"] and families.get("folder"):
-            rows, problems = read_families(**{k: v for k, v in families.items() if k != "peers"}), []
+            rows, problems = read_families(**families), []
         else:
             schema = json.loads((SCHEMAS / "proteins.schema.json").read_text())
             rows, problems = read_proteins(

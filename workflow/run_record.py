@@ -75,15 +75,14 @@ def write_overview_of(plan: Plan) -> None:
     """Write run.json, summary.tsv and index.html over whatever the run left."""
     results = Path(plan.config["results"])
     settings, versions = run_settings(plan), run_versions()
-    save_json(
-        results / "run.json",
-        {
-            "settings": settings,
-            "versions": versions,
-            "stages": stage_times(plan),
-            "skipped_rows": plan.problems,
-        },
-    )
+    record = {
+        "settings": settings,
+        "versions": versions,
+        "stages": stage_times(plan),
+        "skipped_rows": plan.problems,
+        "proteins": protein_rows(plan),
+    }
+    save_json(results / "run.json", record)
     write_overview(
         results, protein_rows(plan), settings, versions, results / "index.html", results / "summary.tsv"
     )

@@ -1,0 +1,102 @@
+"""The plan of a run: typed configuration, folds that keep homologues apart, families as rows."""
+
+import copy
+
+import pytest
+import yaml
+from workflow_fixtures import ROOT, write_table
+
+from data.errors import ConfigError, TableError
+from data.families import read_families
+from workflow.plan import Plan, checked_config, source_digest
+
+
+@pytest.fixture
+def config(tmp_path):
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    (tmp_path / "a.fasta").write_text(">a\nMKVLW\n>b\nMKVLF\n")
+    (tmp_path / "s.pdb").write_text("END\n")
+    rows = [
+        {"protein": name, "alignment": "a.fasta", "structure": "s.pdb", "split": split, "cluster": cluster}
+        for name, split, cluster in [
+            ("p1", "train", "x"),
+            ("p2", "train", "x"),
+            ("p3", "tune", "y"),
+            ("p4", "val", "z"),
+        ]
+    ]
+    write_table(tmp_path / "proteins.tsv", [*rows, {"protein": "p5", "alignment": "a.fasta"}])
+    return config | {"proteins": str(tmp_path / "proteins.tsv")}
+
+
+@pytest.mark.parametrize("name", ["config", "demo", "families", "train"])
+def test_shipped_configurations_fit_the_schema(name):
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    for key, value in yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()).items():
+        config[key] = config[key] | value if isinstance(value, dict) else value
+    assert checked_config(config) == config
+
+
+def test_text_of_the_command_line_is_typed(config):
+    config |= {"skip_bad_rows": "true", "seed": "7"}
+    config["train"] = config["train"] | {"settings": {"learning_rate": "1e-3", "steps": "4"}}
+    found = checked_config(config)
+    assert found["skip_bad_rows"] is True
+    assert found["seed"] == 7
+    assert found["train"]["settings"] == {"learning_rate": 1e-3, "steps": 4}
+
+
+def test_every_wrong_key_is_listed(config):
+    config["dca"] = config["dca"] | {"identity": 1.5, "pseudo": 1}
+    with pytest.raises(ConfigError) as caught:
+        checked_config(config | {"colour": "red"})
+    for wrong in ("1.5", "pseudo", "colour"):
+        assert wrong in str(caught.value)
+
+
+def test_leave_one_out_leaves_the_whole_cluster_out(config):
+    config["train"] = config["train"] | {"scheme": "leave-one-out", "simulated": 2}
+    plan = Plan.from_config(config)
+    assert plan.fold("p1") == plan.fold("p2") == "without-x"
+    files = plan.training_files("without-x")
+    assert {f["cluster"] for f in files} == {"y", "z"}
+    assert len(files) == 2 * 3
+    assert plan.folds == ["without-x", "without-y", "without-z"]
+
+
+def test_holdout_reads_the_split_column(config):
+    plan = Plan.from_config(copy.deepcopy(config))
+    assert plan.learners("all") == [("p1", "train"), ("p2", "train"), ("p3", "tune")]
+    assert plan.folds == ["all"]
+    assert plan.refiners == ["refined"]
+
+
+def test_a_row_without_structure_has_no_scores(config):
+    plan = Plan.from_config(config)
+    assert "p5" not in plan.with_structure
+    assert "scores" not in plan.report_files("p5")
+    assert "scores" in plan.report_files("p1")
+
+
+def test_families_become_rows(tmp_path):
+    header = "id\tsplit\tcluster\trepresentative\n"
+    (tmp_path / "families.tsv").write_text(
+        header + "f1\tval\tc1\t1\nf2\tval\tc1\t0\nf3\ttrain\tc2\t1\nf4\tdemo\tc3\t1\n"
+    )
+    assert [row.protein for row in read_families(str(tmp_path), ["val"])] == ["f1"]
+    assert [r.protein for r in read_families(str(tmp_path), ["val"], representatives=False)] == ["f1", "f2"]
+    assert [row.protein for row in read_families(str(tmp_path), ["val"], only=["f2"])] == ["f2"]
+    assert read_families(str(tmp_path), ["demo"])[0].split == ""
+    with pytest.raises(TableError, match="f9"):
+        read_families(str(tmp_path), [], only=["f9"])
+    with pytest.raises(TableError, match="no family is left"):
+        read_families(str(tmp_path), ["tune"])
+
+
+def test_a_change_of_source_changes_the_digest(monkeypatch, tmp_path):
+    monkeypatch.setattr("workflow.plan.ROOT", tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.py").write_text("x = 1\n")
+    before = source_digest("data")
+    (tmp_path / "data" / "a.py").write_text("x = 2\n")
+    assert source_digest("data") != before
