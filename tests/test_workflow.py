@@ -207,9 +207,9 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
         [{"protein": n, "alignment": f"{n}.fasta", "structure": f"{n}.pdb"} for n in names],
     )
     command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path),
-        "--workflow-profile", str(ROOT / "workflow/profiles/default"), "--cores", "1",
-        "--config", "proteins=proteins.tsv",
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+        "--directory", str(tmp_path), "--cores", "1",
+        "--workflow-profile", str(ROOT / "workflow/profiles/default"), "--config", "proteins=proteins.tsv",
     ]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
