@@ -8,7 +8,11 @@ from data.table import ProteinRow
 
 
 def read_families(
-    folder: str, splits: list[str], representatives: bool = True, only: list[str] | None = None
+    folder: str,
+    splits: list[str],
+    representatives: bool = True,
+    only: list[str] | None = None,
+    longest: int = 0,
 ) -> list[ProteinRow]:
     """Rows of the families that are asked for.
 
@@ -22,6 +26,8 @@ def read_families(
         One family per homology cluster.
     only : list of str, optional
         Restrict to these ids.
+    longest : int
+        Leave out families of more columns; 0 keeps all.
 
     Raises
     ------
@@ -48,6 +54,7 @@ def read_families(
         if (not splits or row["split"] in splits)
         and (row["representative"] == "1" or not representatives or only)
         and (not only or row["id"] in only)
+        and (not longest or int(row["length"]) <= longest)
     ]
     if not chosen:
         raise TableError("no family is left", file=table, value=f"splits {splits}", remedy="widen the choice")

@@ -6,10 +6,9 @@ taken in single precision through a Cholesky factor, since the pseudocount keeps
 
 import numpy as np
 
-from dca.accelerate import jit, prange
 from dca.couplings import Couplings
+from dca.covariance import covariance, negative_inverse_blocks
 from dca.frequencies import pair_frequencies, site_frequencies
-from dca.inverse import inverse_of_positive
 
 
 def with_pseudocount(
@@ -31,37 +30,6 @@ def with_pseudocount(
     )
 
 
-@jit(parallel=True)
-def _fill_covariance(
-    sites: np.ndarray, pairs: np.ndarray, first: np.ndarray, second: np.ndarray, matrix: np.ndarray
-) -> None:
-    length, letters = sites.shape
-    kept = letters - 1  # the gap is the reference letter of the lattice gas
-    for p in prange(first.shape[0]):
-        i, j = first[p], second[p]
-        for a in range(kept):
-            for b in range(kept):
-                value = pairs[p, a, b] - sites[i, a] * sites[j, b]
-                matrix[i * kept + a, j * kept + b] = value
-                matrix[j * kept + b, i * kept + a] = value
-    for i in prange(length):
-        for a in range(kept):
-            for b in range(kept):
-                same = sites[i, a] if a == b else 0.0
-                matrix[i * kept + a, i * kept + b] = same - sites[i, a] * sites[i, b]
-
-
-@jit(parallel=True)
-def _unpack_blocks(
-    matrix: np.ndarray, kept: int, first: np.ndarray, second: np.ndarray, blocks: np.ndarray
-) -> None:
-    for p in prange(first.shape[0]):
-        i, j = first[p], second[p]
-        for a in range(kept):
-            for b in range(kept):
-                blocks[p, a, b] = -matrix[i * kept + a, j * kept + b]
-
-
 def mean_field(tokens: np.ndarray, weights: np.ndarray, pseudocount: float = 0.5) -> Couplings:
     """Couplings of mean-field DCA in the gauge where the gap's are zero.
 
@@ -80,13 +48,7 @@ def mean_field(tokens: np.ndarray, weights: np.ndarray, pseudocount: float = 0.5
     sites, pairs = with_pseudocount(
         site_frequencies(tokens, weights), pair_frequencies(tokens, weights), pseudocount
     )
-    length, letters = sites.shape
-    first, second = np.triu_indices(length, 1)
-    size = length * (letters - 1)
-    covariance = np.empty((size, size), dtype=np.float32)
-    _fill_covariance(sites, pairs, first, second, covariance)
-    inverse = inverse_of_positive(covariance)
-    blocks = np.zeros((first.size, letters, letters), dtype=np.float32)
-    _unpack_blocks(inverse, letters - 1, first, second, blocks)
+    kept = sites.shape[1] - 1  # the gap is the reference letter of the lattice gas
+    blocks = negative_inverse_blocks(covariance(sites, pairs, kept), kept, kept + 1)
     fields = np.log(sites / sites[:, -1:]).astype(np.float32)
     return Couplings(fields, blocks)

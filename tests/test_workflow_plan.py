@@ -79,14 +79,15 @@ def test_a_row_without_structure_has_no_scores(config):
 
 
 def test_families_become_rows(tmp_path):
-    header = "id\tsplit\tcluster\trepresentative\n"
+    header = "id\tsplit\tcluster\trepresentative\tlength\n"
     (tmp_path / "families.tsv").write_text(
-        header + "f1\tval\tc1\t1\nf2\tval\tc1\t0\nf3\ttrain\tc2\t1\nf4\tdemo\tc3\t1\n"
+        header + "f1\tval\tc1\t1\t90\nf2\tval\tc1\t0\t50\nf3\ttrain\tc2\t1\t60\nf4\tdemo\tc3\t1\t70\n"
     )
     assert [row.protein for row in read_families(str(tmp_path), ["val"])] == ["f1"]
     assert [r.protein for r in read_families(str(tmp_path), ["val"], representatives=False)] == ["f1", "f2"]
     assert [row.protein for row in read_families(str(tmp_path), ["val"], only=["f2"])] == ["f2"]
     assert read_families(str(tmp_path), ["demo"])[0].split == ""
+    assert [r.protein for r in read_families(str(tmp_path), [], False, longest=60)] == ["f2", "f3"]
     with pytest.raises(TableError, match="f9"):
         read_families(str(tmp_path), [], only=["f9"])
     with pytest.raises(TableError, match="no family is left"):
