@@ -9,6 +9,7 @@ from data.errors import CovarionError
 from data.store import load_json
 from report.outcomes import FINISHED, proteins_found, read_outcomes
 from report.peers import with_peers
+from report.reliability import expected_error, reliability, reliability_text
 from report.summary import mean_text, means, summary_table
 
 
@@ -29,6 +30,11 @@ def _print_means(results: Path, rows: list[dict[str, Any]], peers: str | None) -
     print("Mean precision of long-range contacts over cluster representatives, 95 % bootstrap interval over")
     print("clusters; after the semicolon the paired difference to plm, with its interval.\n")
     print(mean_text(means(outcomes)))
+    bins = reliability(results, [outcome.name for outcome in outcomes])
+    if bins:
+        print("Reliability of the probabilities of `refined`, pairs with |i - j| >= 6:\n")
+        print(reliability_text(bins))
+        print(f"Mean absolute difference over the pairs: {expected_error(bins):.4f}\n")
     for outcome in outcomes:
         if outcome.status != FINISHED:
             print(f"{outcome.name}: {outcome.status}: {outcome.reason}")
