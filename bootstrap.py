@@ -25,8 +25,8 @@ TESTS = [str(PYTHON), "-m", "pytest", "-n", "2", "--dist", "loadfile"]
 
 def pip(*arguments: str) -> bool:
     """Run pip in the environment; True when it succeeded."""
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "-q", "install", *arguments]
-    return subprocess.run(command, check=False).returncode == 0
+    quiet = ["--disable-pip-version-check", "--retries", "2", "-q"]
+    return subprocess.run([str(PYTHON), "-m", "pip", *quiet, "install", *arguments]).returncode == 0
 
 
 def install_torch() -> None:
