@@ -11,17 +11,17 @@ import numpy as np
 from data.errors import MapError
 from data.store import load_arrays, open_text, save_arrays
 
-TRROSETTA_NEAR = 13  # bin 0 is "beyond 20 angstrom", bins 1-12 are 2 to 8 angstrom in half steps
+NEAR_BINS = 12  # of a distogram of 37 bins: 2 to 8 angstrom in half steps
 
 
-def read_map(path: str | Path, length: int) -> np.ndarray:
+def read_map(path: str | Path, query: str) -> np.ndarray:
     """Score of every pair, higher is more likely in contact.
 
     Parameters
     ----------
     path : path
-    length : int
-        Number of query residues L that the map must have.
+    query : str
+        Sequence of the query; the map must have its length L, and an RR file's sequence must be it.
 
     Returns
     -------
@@ -36,7 +36,8 @@ def read_map(path: str | Path, length: int) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise MapError("no such map", file=path, remedy="correct the path")
-    full = _from_npz(path) if path.suffix == ".npz" else _from_text(path, length)
+    length = len(query)
+    full = _from_npz(path) if path.suffix == ".npz" else _from_text(path, query)
     if full.shape != (length, length):
         raise MapError(
             "the map has another size than the query", file=path, value=f"{full.shape}",
@@ -53,7 +54,7 @@ def read_map(path: str | Path, length: int) -> np.ndarray:
 def _from_npz(path: Path) -> np.ndarray:
     arrays = load_arrays(path)
     if "dist" in arrays and arrays["dist"].ndim == 3:
-        return arrays["dist"][..., 1:TRROSETTA_NEAR].astype(np.float64).sum(axis=-1)
+        return _near(arrays["dist"].astype(np.float64), path)
     for name in ("contact", "score"):
         if name in arrays:
             return arrays[name].astype(np.float64)
@@ -65,18 +66,45 @@ def _from_npz(path: Path) -> np.ndarray:
     )
 
 
-def _from_text(path: Path, length: int) -> np.ndarray:
+def _near(dist: np.ndarray, path: Path) -> np.ndarray:
+    """Probability below 8 angstrom; the bin "beyond 20 angstrom" is the first (trRosetta) or the last one."""
+    if dist.shape[-1] != 37:
+        raise MapError(
+            "not a distogram of 37 bins", file=path, value=dist.shape, remedy="give its sum below 8 angstrom"
+        )
+    means = dist.mean(axis=(0, 1))  # most pairs of a protein lie beyond 20 angstrom
+    start = 1 if means[0] > means[-1] else 0
+    return dist[..., start : start + NEAR_BINS].sum(axis=-1)
+
+
+def _from_text(path: Path, query: str) -> np.ndarray:
     with open_text(path) as stream:
-        lines = [line.split() for line in stream if line.strip()]
+        lines = [line.split() for line in stream if line.strip() and not line.startswith("#")]
     if lines and len(lines[0]) == len(lines) and len(lines) > 1:
         try:
             return np.array(lines, dtype=np.float64)
         except ValueError as error:
             raise MapError("not a square matrix of numbers", file=path, value=error) from error
-    return _from_rr(path, lines, length)
+    return _from_rr(path, lines, query)
 
 
-def _from_rr(path: Path, lines: list[list[str]], length: int) -> np.ndarray:
+def _check_sequence(path: Path, lines: list[list[str]], query: str) -> None:
+    """An RR file may hold its sequence, in lines of letters alone; it must be the query's."""
+    alone = [words[0] for words in lines if len(words) == 1 and words[0].isalpha() and words[0] != "END"]
+    sequence = "".join(alone)
+    same = len(sequence) == len(query) and all(
+        a == b or "X" in (a, b) for a, b in zip(sequence, query, strict=True)
+    )
+    if sequence and not same:
+        raise MapError(
+            "the sequence of the file is not the query", file=path, value=sequence,
+            remedy="give a map of this query, cropped as it is",
+        )  # fmt: skip
+
+
+def _from_rr(path: Path, lines: list[list[str]], query: str) -> np.ndarray:
+    length = len(query)
+    _check_sequence(path, lines, query)
     found = {}
     for number, words in enumerate(lines, 1):
         if len(words) < 3 or not (words[0].isdigit() and words[1].isdigit()):
@@ -103,5 +131,5 @@ def _from_rr(path: Path, lines: list[list[str]], length: int) -> np.ndarray:
 
 def import_maps(maps: list[tuple[str, str]], alignment: str, out: str) -> None:
     """Read the foreign maps of a row and write them, under their names, to one ``.npz``."""
-    length = len(str(load_arrays(alignment)["query"]))
-    save_arrays(out, **{name: read_map(path, length) for name, path in maps})
+    query = str(load_arrays(alignment)["query"])
+    save_arrays(out, **{name: read_map(path, query) for name, path in maps})

@@ -15,6 +15,7 @@ _LETTERS = "ACDEFGHIKLMNPQRSTVWYX"
 _UNKNOWN = 20
 _WORD = 3
 _LONGEST_BREAK = 200
+_LONGEST_STEP = 7.0  # angstrom; C-beta atoms of neighbours are closer, beyond a missing residue farther
 
 
 @dataclass(frozen=True)
@@ -139,12 +140,18 @@ def _with_breaks(chain: Chain) -> tuple[str, np.ndarray]:
     letters, slots = [chain.sequence[:1]], [0]
     for slot in range(1, len(numbers)):
         skipped = numbers[slot] - numbers[slot - 1] - 1
-        if 0 < skipped <= _LONGEST_BREAK:
+        if 0 < skipped <= _LONGEST_BREAK and not _joined(chain, slot):
             letters.append("X" * skipped)
             slots.extend([-1] * skipped)
         letters.append(chain.sequence[slot])
         slots.append(slot)
     return "".join(letters), np.array(slots, dtype=np.int32)
+
+
+def _joined(chain: Chain, slot: int) -> bool:
+    """Whether a residue follows its predecessor without a break, whatever their numbers say."""
+    step = np.linalg.norm(chain.position[slot] - chain.position[slot - 1])
+    return bool(step < _LONGEST_STEP)
 
 
 def best_row(sequences: Iterable[tuple[str, str]], chain: Chain, candidates: int = 40) -> int:

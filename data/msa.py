@@ -211,7 +211,10 @@ def filter_alignment(
     max_identity: float = 1.0,
     max_sequences: int = 0,
 ) -> tuple[Alignment, dict]:
-    """Leave out rows and columns, each filter in the order of the parameters; the defaults keep all.
+    """Leave out rows and mask columns, each filter in the order of the parameters; the defaults keep all.
+
+    A masked column stays, with gaps in every row: it carries no signal, and the indices of all others, the
+    separations and the residue numbers remain those of the query.
 
     Parameters
     ----------
@@ -219,8 +222,8 @@ def filter_alignment(
     min_coverage : float
         Rows with a smaller share of columns that hold a residue are dropped.
     max_column_gaps : float
-        Columns with a larger share of gaps (over the rows that are left) are dropped, the query's
-        residue with them.
+        Columns with a larger share of gaps (over the rows that are left) are masked; the query keeps its
+        letter in ``query``.
     max_identity : float
         A row is dropped when it agrees with an earlier kept row in a larger share of columns (a gap
         counts as a letter, as in sequence weighting).
@@ -230,8 +233,8 @@ def filter_alignment(
     Returns
     -------
     Alignment, dict
-        The alignment (the query is always kept) and, for the report, ``rows`` and ``columns`` before
-        and after, and for each filter its threshold and how many it dropped.
+        The alignment (the query is always kept) and, for the report, ``rows`` before and
+        after, ``columns``, and for each filter its threshold and how many it dropped or masked.
 
     Raises
     ------
@@ -247,19 +250,20 @@ def filter_alignment(
     chosen = distinct[_spread(len(distinct), max_sequences)]
     report = {
         "rows_before": len(tokens),
-        "columns_before": len(keep),
+        "columns": len(keep),
         "min_coverage": {"threshold": min_coverage, "rows_dropped": len(tokens) - len(kept)},
-        "max_column_gaps": {"threshold": max_column_gaps, "columns_dropped": len(keep) - len(columns)},
+        "max_column_gaps": {"threshold": max_column_gaps, "columns_masked": len(keep) - len(columns)},
         "max_identity": {"threshold": max_identity, "rows_dropped": len(kept) - len(distinct)},
         "max_sequences": {"threshold": max_sequences, "rows_dropped": len(distinct) - len(chosen)},
         "rows_after": len(chosen),
-        "columns_after": len(columns),
     }
     if len(columns) == 0 or len(chosen) < 2:
         raise AlignmentError(
             "the filters leave nothing", file=alignment.source, value=report, remedy="relax the filters"
         )
-    return _take(alignment, chosen, columns), report
+    kept_rows = _take(alignment, chosen, np.arange(len(keep)))
+    kept_rows.tokens[:, ~keep] = GAP
+    return kept_rows, report
 
 
 def _distinct_rows(tokens: np.ndarray, max_identity: float) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from data.contacts import save_truth, true_distances
+from data.errors import AlignmentError
 from data.mapping import best_row, map_query
 from data.msa import crop, filter_alignment, read_alignment
 from data.store import load_arrays, save_arrays
@@ -39,7 +40,7 @@ def prepare_alignment(
     region : str
         ``first-last`` in query residues, 1-based.
     first_index : int
-        Number of the first query residue in what a person reads.
+        Number of the query's first residue, before `region` crops it, in what a person reads.
     filters : dict
         Arguments of :func:`data.msa.filter_alignment`.
     """
@@ -50,6 +51,12 @@ def prepare_alignment(
     alignment = read_alignment(path, query, choose)
     if region:
         alignment = crop(alignment, region)
+        first_index += int(region.split("-")[0]) - 1  # numbers stay those of the whole query
+    if len(alignment.query) < 2:
+        raise AlignmentError(
+            "the query has fewer than two residues", file=path, value=alignment.query,
+            remedy="choose another query or a longer region",
+        )  # fmt: skip
     rows = len(alignment.tokens)
     alignment, report = filter_alignment(alignment, **(filters or {}))
     logger.info(

@@ -139,7 +139,7 @@ def _name_blank_chains(structure: gemmi.Structure) -> None:
                 chain.name = "A"
 
 
-def read_chain(path: str | Path, chain: str = "", model: int = 1) -> Chain:
+def read_chain(path: str | Path, chain: str = "", model: int | None = None) -> Chain:
     """Read one protein chain.
 
     Altlocs and residues of two kinds in one place: the atom of highest occupancy counts, over all
@@ -154,7 +154,7 @@ def read_chain(path: str | Path, chain: str = "", model: int = 1) -> Chain:
         Author chain name; in mmCIF the label name is accepted too (with a note). Empty: the first
         protein chain.
     model : int
-        Model number as the file has it.
+        Model number as the file has it; the first model by default.
 
     Raises
     ------
@@ -163,10 +163,11 @@ def read_chain(path: str | Path, chain: str = "", model: int = 1) -> Chain:
         there; the chain has C-alpha atoms only, or no residue with the atom that is needed.
     """
     structure, mmcif, _ = _parse(path)
-    peptides = _peptides(_model(structure, model, path))
+    chosen = _model(structure, model, path)
+    peptides = _peptides(chosen)
     name, residues, notes = _pick(peptides, chain, mmcif, path)
     if len(structure) > 1:
-        notes.append(f"model {model} of {len(structure)}")
+        notes.append(f"model {chosen.num} of {len(structure)}")
     sites = [_Site(group) for group in _groups(residues)]
     _refuse_alpha_only(sites, name, path)
     sequence, slots = _sequence(structure, residues, sites, notes)
@@ -180,9 +181,9 @@ def read_chain(path: str | Path, chain: str = "", model: int = 1) -> Chain:
     return result
 
 
-def _model(structure: gemmi.Structure, number: int, path: str | Path) -> gemmi.Model:
+def _model(structure: gemmi.Structure, number: int | None, path: str | Path) -> gemmi.Model:
     for model in structure:
-        if model.num == number:
+        if number is None or model.num == number:
             return model
     raise StructureError(
         "no such model",

@@ -107,6 +107,7 @@ def read_proteins(
     first_line: dict[str, int] = {}
     for number, text in lines[1:]:
         cells = [cell.strip() for cell in text.split("\t")]
+        cells += [""] * (len(header) - len(cells))  # empty cells at the end may be left out
         found = _row_problems(cells, header, path.parent, validator)
         name = dict(zip(header, cells, strict=False)).get("protein", "")
         if name and name in first_line:

@@ -178,8 +178,9 @@ class _State:
         self.fields = self._independent_fields()
         self.couplings = np.zeros((pairs, q, q), dtype=np.float32)
         self.direction = np.zeros_like(self.couplings)
-        self.gradient = np.empty_like(self.couplings)
-        self.trial = np.empty_like(self.couplings)
+        self.gradient = np.zeros_like(self.couplings)
+        # Zeros, not what memory holds: the first step mixes in a share of 0 of it, and 0 NaN is NaN.
+        self.trial = np.zeros_like(self.couplings)
         self._spread = (objective.frequencies * (1 - objective.frequencies)).astype(np.float32)
         self._curvature = 2 * objective.neff
         self._floor = 2 * objective.coupling_penalty

@@ -7,6 +7,20 @@ import sys
 import numpy as np
 
 
+def _positive(text: str) -> int:
+    """A whole number of at least one."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _expert(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=MAP")
+    return name, path
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m nets", description=__doc__)
     parser.add_argument("alignment", help="A3M, A2M, FASTA, Stockholm or PSICOV file, plain or gzip")
@@ -15,13 +29,13 @@ def _arguments() -> argparse.Namespace:
         "--expert",
         action="append",
         default=[],
+        type=_expert,
         metavar="NAME=MAP",
         help="foreign map that the weights ask for",
     )
     parser.add_argument("--query", default="", help="name or sequence of the query (default: the first row)")
-    parser.add_argument("--identity", type=float, default=0.8, help="identity of the sequence weights")
-    parser.add_argument("--min-separation", type=int, default=6, help="smallest j - i that is printed")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--min-separation", type=_positive, default=6, help="smallest j - i that is printed")
+    parser.add_argument("--threads", type=_positive, default=1)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("-o", "--output", metavar="MAP.npz", help="probabilities and distances of all pairs")
     return parser.parse_args()
@@ -41,20 +55,21 @@ def _run(options: argparse.Namespace) -> None:
     from data.msa import read_alignment
     from data.store import save_arrays
     from dca.accelerate import set_threads
-    from dca.weights import sequence_weights
     from nets.checkpoint import choose_device, load_refiner
-    from nets.features import compute_features
+    from nets.features import EXPERT_PREFIX, compute_features
     from nets.predict import predict
 
     set_threads(options.threads)
     torch.set_num_threads(options.threads)
     loaded = load_refiner(options.weights, choose_device(options.device))
     alignment = read_alignment(options.alignment, options.query)
-    experts = dict(text.split("=", 1) for text in options.expert)
-    foreign = {name: read_map(path, len(alignment.query)) for name, path in experts.items()}
-    weights = sequence_weights(alignment.tokens, options.identity)
     names = loaded.model.config.pair_maps
-    prediction = predict(loaded, compute_features(alignment.tokens, weights, names, foreign))
+    unused = [name for name, _ in options.expert if f"{EXPERT_PREFIX}{name}" not in names]
+    if unused:
+        raise ValueError(f"weights {loaded.name} do not read the expert {', '.join(unused)}")
+    foreign = {name: read_map(path, alignment.query) for name, path in options.expert}
+    features = compute_features(alignment.tokens, names, foreign)
+    prediction = predict(loaded, features)
     if options.output:
         save_arrays(
             options.output,
@@ -63,7 +78,7 @@ def _run(options: argparse.Namespace) -> None:
             weights_sha256=loaded.sha256,
             query=alignment.query,
             columns=alignment.columns,
-            neff=np.float32(weights.sum()),
+            neff=np.float32(features.neff),
         )
     _print_pairs(prediction.contact, alignment.query, options.min_separation)
 

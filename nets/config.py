@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+PAIR_MAPS = ("ridge", "mi")  # maps that nets.features makes by itself
 INFINITY = 1e9
 BIN_EDGES = (
     0.0,
@@ -48,7 +49,7 @@ class RefinerConfig:
         Edges of the distance bins in angstrom, B + 1 of them; 8 must be one, contacts end there.
     """
 
-    pair_maps: tuple[str, ...] = ("ridge", "mi")
+    pair_maps: tuple[str, ...] = PAIR_MAPS
     channels: int = 48
     blocks: int = 12
     dilations: tuple[int, ...] = (1, 2, 4, 8)

@@ -14,8 +14,8 @@ from data.alphabet import Q
 from data.contacts import contact_map
 from data.errors import CovarionError
 from data.store import load_arrays, save_arrays
-from nets.config import BIN_EDGES
-from nets.features import PAIR_MAPS, Features, compute_features, sequence_weights, simulate_family
+from nets.config import BIN_EDGES, PAIR_MAPS
+from nets.features import Features, compute_features, simulate_family
 from nets.losses import UNRESOLVED
 from nets.model import Pixels
 
@@ -88,7 +88,6 @@ def write_example(
     rng: np.random.Generator,
     count: int = 3,
     names: tuple[str, ...] = PAIR_MAPS,
-    identity: float = 0.8,
 ) -> None:
     """Compute and save the features of one protein at `count` depths of its alignment.
 
@@ -108,18 +107,18 @@ def write_example(
     chosen = depths(tokens.shape[0], count, rng)
     for k, rows in enumerate(chosen):
         shallow = tokens if rows == tokens.shape[0] else subsample(tokens, rows, rng)
-        features = compute_features(shallow, sequence_weights(shallow, identity), names)
+        features = compute_features(shallow, names)
         arrays |= {f"{name}_{k}": getattr(features, name) for name in FEATURE_NAMES}
     save_arrays(path, depths=np.array(chosen, dtype=np.int32), pair_maps=np.array(names), **arrays)
 
 
 def build_example(
-    alignment: str, truth: str, out: str, depths: int, identity: float, pair_maps: Sequence[str], seed: int
+    alignment: str, truth: str, out: str, depths: int, pair_maps: Sequence[str], seed: int
 ) -> None:
     """Training example of a protein from its ``alignment.npz`` and ``truth.npz``."""
     tokens, distance = load_arrays(alignment)["tokens"], load_arrays(truth)["distance"]
     rng = np.random.default_rng([seed, zlib.crc32(Path(out).parent.name.encode())])
-    write_example(out, tokens, distance, rng, depths, tuple(pair_maps), identity)
+    write_example(out, tokens, distance, rng, depths, tuple(pair_maps))
 
 
 def build_simulated(
@@ -128,7 +127,6 @@ def build_simulated(
     rows: int,
     number: int,
     depths: int,
-    identity: float,
     pair_maps: Sequence[str],
     seed: int,
 ) -> None:
@@ -140,7 +138,7 @@ def build_simulated(
     distance = load_arrays(truth)["distance"]
     rng = np.random.default_rng([seed, number, zlib.crc32(Path(out).parent.name.encode())])
     tokens, _ = simulate_family(contact_map(distance), rows, rng, gap_share=0.1)
-    write_example(out, tokens, distance, rng, depths, tuple(pair_maps), identity)
+    write_example(out, tokens, distance, rng, depths, tuple(pair_maps))
 
 
 def read_example(path: str | Path, k: int) -> tuple[Features, np.ndarray]:

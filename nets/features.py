@@ -12,12 +12,13 @@ from dca.gaussian import ridge
 from dca.maps import apc, frobenius, mutual_information
 from dca.simulate import simulate_family
 from dca.weights import sequence_weights
+from nets.config import PAIR_MAPS
 
-__all__ = ["Features", "compute_features", "sequence_weights", "simulate_family"]
+__all__ = ["Features", "compute_features", "simulate_family"]
 
-PAIR_MAPS = ("ridge", "mi")
 SITE_CHANNELS = 20 + Q + 2
 QUANTUM = 1 / 12
+IDENTITY = 0.8  # of the sequence weights that every refiner was and is fed with
 EXPERT_PREFIX = "expert:"
 
 
@@ -44,22 +45,25 @@ class Features:
     scalars: np.ndarray
 
     @property
+    def neff(self) -> float:
+        """Effective number of sequences at 80 % identity."""
+        return float(np.exp(10 * self.scalars[0]))
+
+    @property
     def length(self) -> int:
         """Number of columns L."""
         return self.sites.shape[0]
 
 
 def compute_features(
-    tokens: np.ndarray, weights: np.ndarray, names: tuple[str, ...] = PAIR_MAPS, foreign: dict | None = None
+    tokens: np.ndarray, names: tuple[str, ...] = PAIR_MAPS, foreign: dict | None = None
 ) -> Features:
-    """All channels of one alignment.
+    """All channels of one alignment, with sequence weights at 80 % identity.
 
     Parameters
     ----------
     tokens : int8 [N, L]
         The query is row 0.
-    weights : float32 [N]
-        Sequence weights at 80 % identity.
     names : tuple of str
         Pair maps in the order of the channels: ``ridge``, ``mi``, or ``expert:NAME`` for a foreign map.
     foreign : dict of str to float [L, L]
@@ -70,6 +74,9 @@ def compute_features(
     ValueError
         A name is not known, or a foreign map is missing.
     """
+    weights = sequence_weights(tokens, IDENTITY)
+    if tokens.shape[1] < 2:
+        raise ValueError(f"a map needs two residues or more, the query has {tokens.shape[1]}")
     model = zero_sum(ridge(tokens, weights))
     maps = [_standardised(_pair_map(name, model, tokens, weights, foreign or {})) for name in names]
     sites = _site_channels(tokens, weights)

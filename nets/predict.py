@@ -76,14 +76,13 @@ def predict(loaded: Loaded, features: Features) -> Prediction:
 
 def refine_file(
     alignment: str,
-    weights: str,
     out: str,
     refiner: str,
     name: str,
     device: str = "auto",
     threads: int = 1,
 ) -> None:
-    """Refine the map of an ``alignment.npz`` with its ``weights.npz`` and write ``refined.npz``.
+    """Refine the map of an ``alignment.npz`` and write ``refined.npz``.
 
     Parameters
     ----------
@@ -94,8 +93,6 @@ def refine_file(
     """
     torch.set_num_threads(threads)
     loaded = load_refiner(refiner, choose_device(device))
-    features = compute_features(
-        load_arrays(alignment)["tokens"], load_arrays(weights)["weights"], loaded.model.config.pair_maps
-    )
+    features = compute_features(load_arrays(alignment)["tokens"], loaded.model.config.pair_maps)
     prediction = predict(loaded, features)
     save_arrays(out, **vars(prediction), weights=name, weights_sha256=loaded.sha256)

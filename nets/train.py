@@ -56,9 +56,7 @@ class Trainer:
             raise CovarionError("nothing to train on", remedy="give at least one protein the split 'train'")
         self.config, self.settings, self.device = config, settings, torch.device(device)
         self.folder = Path(folder)
-        self.identity = digest(
-            [as_metadata(config), as_metadata(settings), sorted(e.protein for e in examples)]
-        )
+        self.identity = digest([as_metadata(config), as_metadata(settings), _fingerprints(examples)])
         torch.manual_seed(settings.seed)
         self.model = Refiner(config).to(self.device)
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=settings.learning_rate)
@@ -194,6 +192,14 @@ def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Ten
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
+def _fingerprints(examples: Sequence[Example]) -> list[list[str]]:
+    """What a checkpoint must agree on: cluster and split of each protein, size and age of its file."""
+    stats = ((example, Path(example.path).stat()) for example in examples)
+    return sorted(
+        [e.protein, e.cluster, e.split, str(stat.st_size), str(stat.st_mtime_ns)] for e, stat in stats
+    )
+
+
 def schedule(step: int, steps: int) -> float:
     """Share of the full learning rate: a linear rise over a twentieth of the run, then half a cosine."""
     rise = max(1, steps // 20)
@@ -232,6 +238,8 @@ def train_refiner(
     )
     trainer.run()
     trainer.finish(data_card(examples))
+    # Weights that are whole need no checkpoint: asked for again, they are trained again.
+    (Path(out).parent / "checkpoint.safetensors").unlink()
 
 
 def data_card(examples: Sequence[Example]) -> dict[str, Any]:

@@ -29,7 +29,10 @@ def _print_means(results: Path, rows: list[dict[str, Any]], peers: str | None) -
         outcomes = with_peers(outcomes, peers)
     print("Mean precision of long-range contacts over cluster representatives, 95 % bootstrap interval over")
     print("clusters; after the semicolon the paired difference to plm, with its interval.\n")
-    print(mean_text(means(outcomes)))
+    for split in dict.fromkeys(outcome.split for outcome in outcomes):
+        if split:
+            print(f"Split `{split}`:\n")
+        print(mean_text(means([outcome for outcome in outcomes if outcome.split == split])))
     bins = reliability(results, [outcome.name for outcome in outcomes])
     if bins:
         print("Reliability of the probabilities of `refined`, pairs with |i - j| >= 6:\n")

@@ -150,6 +150,8 @@ def _read_depth(folder: Path, outcome: Outcome) -> None:
 
 
 def _read_scores(folder: Path, outcome: Outcome) -> None:
+    if "structure" in outcome.row and not outcome.row["structure"]:
+        return  # the row names none any more: scores of an earlier run do not count
     if (folder / "scores.tsv").exists():
         outcome.scores = scoring.read_scores(folder / "scores.tsv")
     if (folder / "truth.npz").exists():

@@ -51,6 +51,15 @@ def test_a_break_in_the_numbers_decides_where_a_gap_falls(tmp_path):
     assert index.tolist() == [*range(11), -1, -1, -1, -1, *range(11, len(sequence) - 4)]
 
 
+def test_a_short_jump_of_numbers_without_a_break_loses_no_residue(tmp_path):
+    lines = []
+    for place, letter in enumerate(SEQUENCE):
+        number = 1 + place + (2 if place > len(SEQUENCE) - 4 else 0)
+        lines += backbone(letter, number, (3.8 * place, 0, 0))
+    chain = read_chain(write_pdb(tmp_path / "s.pdb", lines))
+    assert map_query(SEQUENCE, chain).index.tolist() == list(range(len(SEQUENCE)))
+
+
 def test_numbers_that_skip_without_a_break_do_no_harm(tmp_path):
     lines = []
     for place, letter in enumerate(SEQUENCE):  # as in chymotrypsin numbering

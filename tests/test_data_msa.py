@@ -268,7 +268,7 @@ def test_nothing_is_filtered_by_default(tmp_path):
     alignment = family(tmp_path, "MKVLWE", "MKVLWE", "M-----")
     same, report = filter_alignment(alignment)
     assert np.array_equal(same.tokens, alignment.tokens)
-    assert (report["rows_before"], report["rows_after"], report["columns_after"]) == (3, 3, 6)
+    assert (report["rows_before"], report["rows_after"], report["columns"]) == (3, 3, 6)
 
 
 def test_each_filter_says_what_it_dropped(tmp_path):
@@ -276,13 +276,15 @@ def test_each_filter_says_what_it_dropped(tmp_path):
     kept, report = filter_alignment(alignment, 0.5, 0.5, 0.9, 2)
     # r1 covers 2 of 6; column E is a gap in 3 of 5; then r2 and r3 equal r0 in all five columns
     assert report["min_coverage"] == {"threshold": 0.5, "rows_dropped": 1}
-    assert report["max_column_gaps"] == {"threshold": 0.5, "columns_dropped": 1}
+    assert report["max_column_gaps"] == {"threshold": 0.5, "columns_masked": 1}
     assert report["max_identity"] == {"threshold": 0.9, "rows_dropped": 2}
     assert report["max_sequences"] == {"threshold": 2, "rows_dropped": 1}
     assert kept.names == ["r0", "r4"]
-    assert kept.query == "MKVLW"
-    assert kept.columns.tolist() == [0, 1, 2, 3, 4]
-    assert rows_of(kept) == ["MKVLW", "CKVLW"]
+    # The gap-rich column is masked, not removed: indices and residue numbers stay
+    assert kept.query == "MKVLWE"
+    assert kept.columns.tolist() == [0, 1, 2, 3, 4, 5]
+    assert rows_of(kept) == ["MKVLW-", "CKVLW-"]
+    assert rows_of(alignment)[0] == "MKVLWE"
 
 
 def test_the_query_survives_every_filter(tmp_path):

@@ -137,3 +137,18 @@ def test_bad_tokens(tokens, match):
 def test_weights_of_another_alignment():
     with pytest.raises(ValueError, match="weights"):
         pseudolikelihood(np.zeros((3, 4), np.int8), np.ones(4, np.float32))
+
+
+def test_nothing_depends_on_what_fresh_memory_holds(family, monkeypatch):
+    plain = pseudolikelihood(*family, SMALL)
+    empty = np.empty
+
+    def poisoned(shape, dtype=float, **options):
+        array = empty(shape, dtype, **options)
+        if np.issubdtype(array.dtype, np.floating):
+            array.fill(np.nan)
+        return array
+
+    monkeypatch.setattr(np, "empty", poisoned)
+    monkeypatch.setattr(np, "empty_like", lambda a, **options: poisoned(a.shape, a.dtype))
+    assert np.array_equal(pseudolikelihood(*family, SMALL).couplings, plain.couplings)

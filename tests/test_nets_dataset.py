@@ -59,7 +59,7 @@ def test_packed_rectangle_equals_the_upper_triangle_order():
 
 def test_pixels_below_the_diagonal_are_the_transposed_pairs():
     tokens = family()
-    features = compute_features(tokens, np.ones(len(tokens), dtype=np.float32))
+    features = compute_features(tokens)
     every = np.arange(features.length)
     pixels = cut_pixels(features, every, every)
     blocks = pixels.couplings[0].reshape(12, 12, 21, 21)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from workflow_fixtures import LENGTH, ROOT, family, write_family
 
-from dca.weights import sequence_weights
 from nets.features import SITE_CHANNELS, compute_features
 from nets.shipped import PRETRAINED
 
@@ -67,8 +66,8 @@ def test_unknown_weights_are_named(tmp_path):
 def test_features_do_not_depend_on_the_order_of_the_other_rows():
     tokens = family(3)
     shuffled = np.concatenate([tokens[:1], np.random.default_rng(0).permutation(tokens[1:])])
-    one = compute_features(tokens, sequence_weights(tokens))
-    two = compute_features(shuffled, sequence_weights(shuffled))
+    one = compute_features(tokens)
+    two = compute_features(shuffled)
     assert np.abs(one.couplings.astype(int) - two.couplings).max() <= 1
     np.testing.assert_allclose(one.maps, two.maps, atol=2e-2)
     np.testing.assert_allclose(one.sites, two.sites, atol=1e-3)
@@ -77,14 +76,13 @@ def test_features_do_not_depend_on_the_order_of_the_other_rows():
 
 def test_a_foreign_map_enters_as_a_named_channel():
     tokens = family(3)
-    weights = sequence_weights(tokens)
     brought = np.random.default_rng(0).normal(size=(LENGTH, LENGTH))
     brought += brought.T
-    features = compute_features(tokens, weights, ("ridge", "expert:mine"), {"mine": brought})
+    features = compute_features(tokens, ("ridge", "expert:mine"), {"mine": brought})
     packed = brought[np.triu_indices(LENGTH, 1)]
     assert np.corrcoef(np.sinh(features.maps[:, 1].astype(float)), packed)[0, 1] > 0.999
     with pytest.raises(ValueError, match="expert:mine"):
-        compute_features(tokens, weights, ("expert:mine",))
+        compute_features(tokens, ("expert:mine",))
 
 
 def test_shipped_weights_are_small_and_come_with_their_card():

@@ -18,7 +18,7 @@ SMALL = RefinerConfig(channels=8, blocks=2)
 def features():
     rng = np.random.default_rng(2)
     tokens = rng.integers(0, 21, size=(50, 14)).astype(np.int8)
-    return compute_features(tokens, np.ones(50, dtype=np.float32))
+    return compute_features(tokens)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Training: it learns, resumes to the bit, calibrates, and its weights open without any other file."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,6 +88,14 @@ def test_a_checkpoint_of_other_settings_is_not_continued(examples, tmp_path):
     assert other.step == 0
 
 
+def test_a_checkpoint_of_another_split_is_not_continued(examples, tmp_path):
+    Trainer(examples, MODEL, settings(steps=4), tmp_path).run()
+    swapped = [replace(e, split="tune" if e.protein == "p0" else "train") for e in examples]
+    other = Trainer(swapped, MODEL, settings(steps=4), tmp_path)
+    other.resume()
+    assert other.step == 0
+
+
 def test_training_on_nothing_is_refused(examples, tmp_path):
     with pytest.raises(CovarionError, match="nothing to train on"):
         Trainer([e for e in examples if e.split == "tune"], MODEL, settings(), tmp_path)
@@ -97,6 +106,7 @@ def test_the_rule_s_entry_point_writes_weights(examples, tmp_path):
     out = tmp_path / "weights.safetensors"
     train_refiner(files, out, {"channels": 8, "blocks": 1}, {"steps": 2, "batch": 1, "crop": 16}, "cpu", 1)
     assert load_refiner(str(out)).model.config.blocks == 1
+    assert not (tmp_path / "checkpoint.safetensors").exists()  # whole weights need none
 
 
 def test_learning_rate_rises_then_falls():

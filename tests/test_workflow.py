@@ -157,6 +157,22 @@ def test_a_mended_row_forgets_its_failure(run):
         table.write_text(before)
 
 
+def test_a_failure_of_a_stage_that_is_gone_is_forgotten(run):
+    folder, table = run[0], run[0] / "proteins.tsv"
+    before = table.read_text()
+    row = {"protein": "foreign", "alignment": "good.fasta", "maps": "mine=bad.rr"}
+    (folder / "bad.rr").write_text("1 999 0 8 0.5\n")
+    try:
+        write_table(table, [row])
+        snakemake(folder, check=1)
+        assert failure(folder, "foreign")["stage"] == "import_maps"
+        write_table(table, [row | {"maps": ""}])
+        snakemake(folder, check=0)
+        assert not (folder / "results" / "foreign" / "failure.json").exists()
+    finally:
+        table.write_text(before)
+
+
 def test_an_unknown_key_of_the_config_stops_before_any_job(tmp_path):
     write_table(tmp_path / "proteins.tsv", [{"protein": "p", "alignment": "pfam:PF00072"}])
     done = snakemake(tmp_path, config=["dca={methods: [plm, magic]}", "treshold=3"], check=1)

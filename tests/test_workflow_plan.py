@@ -6,7 +6,7 @@ import pytest
 import yaml
 from workflow_fixtures import ROOT, write_table
 
-from data.errors import ConfigError, TableError
+from data.errors import ConfigError, CovarionError, TableError
 from data.families import read_families
 from workflow.plan import Plan, checked_config, source_digest
 
@@ -62,6 +62,29 @@ def test_leave_one_out_leaves_the_whole_cluster_out(config):
     assert {f["cluster"] for f in files} == {"y", "z"}
     assert len(files) == 2 * 3
     assert plan.folds == ["without-x", "without-y", "without-z"]
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "said"),
+    [
+        ("refine", {"weights": "bogus"}, "bogus"),
+        ("train", {"model": {"pair_maps": ["magic"]}}, "magic"),
+        ("train", {"model": {"bin_edges": [0, 7, 20]}}, "8 angstrom"),
+    ],
+)
+def test_what_a_job_would_find_out_later_is_refused_at_once(config, section, change, said):
+    config[section] = config[section] | change
+    with pytest.raises(CovarionError, match=said):
+        Plan.from_config(config)
+
+
+def test_training_needs_something_to_learn_from(config, tmp_path):
+    rows = [{"protein": "p1", "alignment": "a.fasta", "structure": "s.pdb", "split": "val"}]
+    write_table(tmp_path / "proteins.tsv", rows)
+    for scheme in ("holdout", "leave-one-out"):
+        config["train"] = config["train"] | {"scheme": scheme}
+        with pytest.raises(ConfigError, match="nothing to learn from"):
+            Plan.from_config(config)
 
 
 def test_holdout_reads_the_split_column(config):

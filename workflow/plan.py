@@ -17,7 +17,7 @@ from data.errors import ConfigError
 from data.families import read_families
 from data.sources import parse_cell
 from data.table import ProteinRow, read_proteins
-from nets.config import RefinerConfig
+from nets.config import PAIR_MAPS, RefinerConfig
 from nets.shipped import find_weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,14 +87,49 @@ class Plan:
         """Check configuration and table; every wrong row is listed before any job starts."""
         config = checked_config(config)
         families = config.get("families", {})
-        if not config["proteins"] and families.get("folder"):
+        if not config["proteins"] and not families.get("folder"):
+            raise ConfigError("no proteins", file="config", remedy="set proteins, or families: folder")
+        if not config["proteins"]:
             rows, problems = read_families(**families), []
         else:
             schema = json.loads((SCHEMAS / "proteins.schema.json").read_text())
             rows, problems = read_proteins(
                 config["proteins"], skip_bad_rows=config.get("skip_bad_rows", False), schema=schema
             )
-        return cls(config, {row.protein: row for row in rows}, problems)
+        plan = cls(config, {row.protein: row for row in rows}, problems)
+        plan.check()
+        return plan
+
+    def check(self) -> None:
+        """Refuse what a job would only find out later: missing weights, a wrong model, nothing to learn from.
+
+        Raises
+        ------
+        ConfigError, MapError
+        """
+        train = self.config["train"]
+        if self.config["refine"]["weights"] != "none":
+            find_weights(self.config["refine"]["weights"])
+        try:
+            model = RefinerConfig(
+                **{k: tuple(v) if isinstance(v, list) else v for k, v in train["model"].items()}
+            )
+        except ValueError as error:
+            raise ConfigError(
+                "the model cannot be built", file="config", place="train: model", value=error
+            ) from error
+        if unknown := sorted(set(model.pair_maps) - set(PAIR_MAPS)):
+            raise ConfigError(
+                "unknown pair maps", file="config", place="train: model: pair_maps",
+                value=", ".join(unknown), remedy=f"choose from {', '.join(PAIR_MAPS)}",
+            )  # fmt: skip
+        for fold in self.folds if train["scheme"] != "none" else []:
+            if not any(split == "train" for _, split in self.learners(fold)):
+                raise ConfigError(
+                    "nothing to learn from", file="config",
+                    place=f"train: scheme: {train['scheme']}", value=fold,
+                    remedy="holdout needs structures with the split train, leave-one-out two clusters",
+                )  # fmt: skip
 
     def row(self, protein: str) -> ProteinRow:
         """Row of a protein."""
@@ -118,6 +153,11 @@ class Plan:
         """The file that a cell names, so that its change makes the protein run again; [] for an accession."""
         value = getattr(self.row(protein), cell)
         return [value] if value and parse_cell(value)[0] == "path" else []
+
+    def query_file(self, protein: str) -> list[str]:
+        """FASTA file that holds the row's query; [] where the cell is a name or a sequence."""
+        query = self.row(protein).query
+        return [query] if query.startswith("/") and Path(query).is_file() else []
 
     def structure_file(self, protein: str) -> str | list[str]:
         """Structure that chooses the query row; none where the row names its query or has no structure."""
@@ -174,7 +214,6 @@ class Plan:
         train = self.config["train"]
         return {
             "depths": train["depths"],
-            "identity": self.config["dca"]["identity"],
             "pair_maps": list(train["model"].get("pair_maps", RefinerConfig().pair_maps)),
             "seed": self.config["seed"],
         }

@@ -11,6 +11,20 @@ from data.errors import CovarionError
 from data.store import load_json, save_json
 
 
+def failure_file(snakemake: Any) -> Path:
+    """Where the failure of a job's protein is told; that of a training run stands with the models."""
+    return (
+        Path(snakemake.config["results"])
+        / (getattr(snakemake.wildcards, "protein", "") or "model")
+        / "failure.json"
+    )
+
+
+def forget_failure(snakemake: Any) -> None:
+    """A whole report ends whatever failure an earlier run left, of a stage that may exist no more."""
+    failure_file(snakemake).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def stage(snakemake: Any) -> Iterator[None]:
     """Run a stage; a failure goes to the log and to ``failure.json`` and ends the job with exit code 1.
@@ -18,7 +32,7 @@ def stage(snakemake: Any) -> Iterator[None]:
     A stage that begins forgets the failure that it left in an earlier run.
     """
     protein = getattr(snakemake.wildcards, "protein", "")
-    failure = Path(snakemake.config["results"]) / (protein or "model") / "failure.json"
+    failure = failure_file(snakemake)
     _log_to(str(snakemake.log[0]))
     if failure.exists() and load_json(failure).get("stage") == snakemake.rule:
         failure.unlink()

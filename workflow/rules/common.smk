@@ -2,6 +2,8 @@
 # Gives:  PLAN, the paths of each protein's files, and what jobs ask for.
 # A wrong configuration or row ends the run here, before any job, with all problems listed.
 
+import re
+
 from data.errors import CovarionError
 from snakemake.exceptions import WorkflowError
 from workflow.plan import Plan, source_digest
@@ -12,7 +14,9 @@ try:
 except CovarionError as error:
     raise WorkflowError(str(error)) from error
 
-config = PLAN.config  # typed; what was given as text on the command line is a number or a boolean
+config = (
+    PLAN.config
+)  # typed; what was given as text on the command line is a number or a boolean
 
 for problem in PLAN.problems:
     logger.warning(f"row skipped: {problem}")
@@ -21,7 +25,7 @@ RESULTS, RESOURCES = config["results"], config["resources"]
 
 
 wildcard_constraints:
-    protein="[A-Za-z0-9_][A-Za-z0-9_.-]*",
+    protein="|".join(re.escape(name) for name in PLAN.names),
     refiner="refined(-[a-z0-9-]+)?",
     fold="all|without-[A-Za-z0-9_.-]+",
     k="[0-9]+",

@@ -12,6 +12,7 @@ rule prepare_alignment:
     input:
         alignment=f"{RESOURCES}/msa/{{protein}}.a3m.gz",
         structure=lambda w: PLAN.structure_file(w.protein),
+        query=lambda w: PLAN.query_file(w.protein),
     output:
         f"{RESULTS}/{{protein}}/alignment.npz",
     log:
@@ -30,6 +31,7 @@ rule prepare_alignment:
         region=lambda w: PLAN.row(w.protein).region,
         first_index=lambda w: PLAN.row(w.protein).first_index,
         chain=lambda w: PLAN.row(w.protein).chain,
+        code=source_digest("data"),
     script:
         "../scripts/prepare_alignment.py"
 

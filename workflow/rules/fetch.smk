@@ -29,7 +29,7 @@ rule fetch_alignment:
         runtime=30,
     params:
         cell=lambda w: PLAN.row(w.protein).alignment,
-        options=config.get("fetch", {}),
+        base_urls=config["fetch"]["base_urls"],
     script:
         "../scripts/fetch_alignment.py"
 
@@ -52,6 +52,6 @@ rule fetch_structure:
         runtime=30,
     params:
         cell=lambda w: PLAN.row(w.protein).structure,
-        options=config.get("fetch", {}),
+        base_urls=config["fetch"]["base_urls"],
     script:
         "../scripts/fetch_structure.py"

@@ -85,7 +85,6 @@ rule train_refiner:
 rule refine_contacts:
     input:
         alignment=f"{RESULTS}/{{protein}}/alignment.npz",
-        weights=f"{RESULTS}/{{protein}}/weights.npz",
         refiner=lambda w: PLAN.refiner_file(w.refiner, w.protein),
     output:
         f"{RESULTS}/{{protein}}/{{refiner}}.npz",
@@ -101,6 +100,7 @@ rule refine_contacts:
         runtime=60,
     params:
         name=lambda w: PLAN.refiner_name(w.refiner, w.protein),
+        code=source_digest("nets"),
         device=config["refine"]["device"],
     script:
         "../scripts/refine_contacts.py"

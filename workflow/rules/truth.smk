@@ -22,5 +22,6 @@ rule map_structure:
     params:
         chain=lambda w: PLAN.row(w.protein).chain,
         thresholds=config["structure"],
+        code=source_digest("data"),
     script:
         "../scripts/map_structure.py"

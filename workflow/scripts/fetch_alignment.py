@@ -4,4 +4,4 @@ from data.sources import fetch
 from workflow.stage import stage
 
 with stage(snakemake):
-    fetch(snakemake.params.cell, "alignment", snakemake.output.alignment, **snakemake.params.options)
+    fetch(snakemake.params.cell, "alignment", snakemake.output.alignment, **snakemake.config["fetch"])

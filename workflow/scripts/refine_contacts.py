@@ -8,7 +8,6 @@ with stage(snakemake):
     set_threads(snakemake.threads)
     refine_file(
         snakemake.input.alignment,
-        snakemake.input.weights,
         snakemake.output[0],
         refiner=snakemake.input.refiner,
         name=snakemake.params.name,

@@ -2,7 +2,7 @@
 
 from report.page import write_protein
 from workflow.run_record import run_versions
-from workflow.stage import stage
+from workflow.stage import forget_failure, stage
 
 with stage(snakemake):
     write_protein(
@@ -14,3 +14,4 @@ with stage(snakemake):
         exports=snakemake.output[1],
         **snakemake.params.report,
     )
+    forget_failure(snakemake)

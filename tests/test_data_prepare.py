@@ -1,0 +1,41 @@
+"""From alignment file to alignment.npz: regions keep the query's numbers, useless queries are named."""
+
+import json
+
+import numpy as np
+import pytest
+from workflow_fixtures import write_family
+
+from data.errors import AlignmentError
+from data.prepare import map_structure, prepare_alignment
+from data.store import load_arrays
+
+
+def test_a_region_keeps_the_numbers_of_the_whole_query(tmp_path):
+    query = write_family(tmp_path, "p")
+    prepare_alignment(tmp_path / "p.fasta", tmp_path / "a.npz", region="11-40", first_index=100)
+    arrays = load_arrays(tmp_path / "a.npz")
+    assert str(arrays["query"]) == query[10:40]
+    assert int(arrays["first_index"]) == 110
+    assert arrays["columns"].tolist() == list(range(10, 40))
+
+
+def test_a_masked_column_moves_no_residue(tmp_path):
+    query = write_family(tmp_path, "p")
+    rows = (tmp_path / "p.fasta").read_text().split(">")[1:]
+    rows[1:] = [row[: (at := row.index("\n") + 1) + 5] + "-" * 10 + row[at + 15 :] for row in rows[1:]]
+    (tmp_path / "gaps.fasta").write_text("".join(f">{row}" for row in rows))
+    prepare_alignment(tmp_path / "gaps.fasta", tmp_path / "a.npz", filters={"max_column_gaps": 0.5})
+    arrays = load_arrays(tmp_path / "a.npz")
+    assert str(arrays["query"]) == query
+    assert json.loads(str(arrays["filters"]))["max_column_gaps"]["columns_masked"] == 10
+    assert (arrays["tokens"][:, 5:15] == 20).all()
+    map_structure(str(tmp_path / "a.npz"), str(tmp_path / "p.pdb"), str(tmp_path / "t.npz"))
+    truth = np.load(tmp_path / "t.npz")
+    assert truth["residue"].tolist() == [str(101 + n) for n in range(len(query))]
+
+
+def test_a_query_of_one_residue_is_named(tmp_path):
+    write_family(tmp_path, "p")
+    with pytest.raises(AlignmentError, match="fewer than two"):
+        prepare_alignment(tmp_path / "p.fasta", tmp_path / "a.npz", region="3-3")
