@@ -25,3 +25,9 @@ def set_threads(threads: int) -> None:
 
 
 prange = numba.prange
+
+
+@jit
+def folded(k: int, length: int) -> int:
+    """Row 0, length - 1, 1, length - 2, ...: equal shares of a triangle for threads that take runs of k."""
+    return k // 2 if k % 2 == 0 else length - 1 - k // 2

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.alphabet import Q
-from dca.accelerate import jit, prange
+from dca.accelerate import folded, jit, prange
 
 
 @jit
@@ -14,16 +14,33 @@ def _count_sites(columns: np.ndarray, weights: np.ndarray, counts: np.ndarray) -
 
 
 @jit(parallel=True)
-def _count_pairs(
-    columns: np.ndarray, weights: np.ndarray, first: np.ndarray, second: np.ndarray, counts: np.ndarray
-) -> None:
-    # One pass per pair over two contiguous columns; the q x q table stays in the first-level cache.
-    for p in prange(first.shape[0]):
-        one = columns[first[p]]
-        two = columns[second[p]]
-        table = counts[p]
-        for n in range(one.shape[0]):
-            table[one[n], two[n]] += weights[n]
+def _count_pairs(columns: np.ndarray, weights: np.ndarray, first: np.ndarray, counts: np.ndarray) -> None:
+    """Tables of all pairs i < j; column i + 1 starts at pair first[i].
+
+    One pass per pair over two contiguous columns, into tables that stay in the first-level cache: four in
+    turn, since sequences of one family often hit the same cell, and would wait for each other.
+    """
+    length, rows = columns.shape
+    q = counts.shape[1]
+    for k in prange(length - 1):
+        i = folded(k, length - 1)
+        tables = np.empty((4, q * q), dtype=np.float32)
+        one = np.empty(rows, dtype=np.uint32)
+        for n in range(rows):
+            one[n] = np.uint32(columns[i, n]) * np.uint32(q)
+        for j in range(i + 1, length):
+            two = columns[j]
+            tables[:] = np.float32(0.0)
+            for n in range(0, rows - 3, 4):
+                tables[0, one[n] + two[n]] += weights[n]
+                tables[1, one[n + 1] + two[n + 1]] += weights[n + 1]
+                tables[2, one[n + 2] + two[n + 2]] += weights[n + 2]
+                tables[3, one[n + 3] + two[n + 3]] += weights[n + 3]
+            for n in range(rows - rows % 4, rows):
+                tables[0, one[n] + two[n]] += weights[n]
+            table = counts[first[i] + j - i - 1].reshape(-1)
+            for cell in range(q * q):
+                table[cell] = tables[0, cell] + tables[1, cell] + tables[2, cell] + tables[3, cell]
 
 
 def site_frequencies(tokens: np.ndarray, weights: np.ndarray, letters: int = Q) -> np.ndarray:
@@ -61,10 +78,10 @@ def pair_frequencies(tokens: np.ndarray, weights: np.ndarray, letters: int = Q) 
         Pairs i < j in packed order; each table sums to 1.
     """
     length = tokens.shape[1]
-    first, second = np.triu_indices(length, 1)
-    columns = np.ascontiguousarray(tokens.T)
-    counts = np.zeros((first.size, letters, letters), dtype=np.float32)
+    columns = np.ascontiguousarray(tokens.T).view(np.uint8)
+    starts = np.arange(length, dtype=np.int64)
+    counts = np.empty((length * (length - 1) // 2, letters, letters), dtype=np.float32)
     # Normalised before counting: float32 sums of many weights then stay near 1 and keep their digits.
     share = (weights / weights.sum(dtype=np.float64)).astype(np.float32)
-    _count_pairs(columns, share, first, second, counts)
+    _count_pairs(columns, share, starts * length - starts * (starts + 1) // 2, counts)
     return counts

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dca.accelerate import jit, prange
 from dca.couplings import Couplings
 
 
@@ -11,13 +12,33 @@ def zero_sum(model: Couplings) -> Couplings:
     Energies change by a constant only: what a coupling loses goes to the fields of both sites
     (Ekeberg et al. 2013, Phys Rev E 87:012707, equation 15 and its text).
     """
-    first, second = np.triu_indices(model.length, 1)
-    over_b = model.couplings.mean(axis=2)  # [P, q]: mean over the second site's letter
-    over_a = model.couplings.mean(axis=1)  # [P, q]: mean over the first site's letter
-    overall = over_b.mean(axis=1)  # [P]
-    couplings = model.couplings - over_b[:, :, None] - over_a[:, None, :] + overall[:, None, None]
+    length, q = model.fields.shape
+    couplings = np.empty_like(model.couplings)
+    over_b, over_a = np.empty((len(couplings), q)), np.empty((len(couplings), q))
+    _centre(model.couplings, couplings, over_b, over_a)
+    first, second = np.triu_indices(length, 1)
+    overall = over_b.mean(axis=1, keepdims=True)
     fields = model.fields.astype(np.float64)
-    np.add.at(fields, first, over_b - overall[:, None])
-    np.add.at(fields, second, over_a - overall[:, None])
+    np.add.at(fields, first, over_b - overall)
+    np.add.at(fields, second, over_a - overall)
     fields -= fields.mean(axis=1, keepdims=True)
     return Couplings(fields.astype(np.float32), couplings)
+
+
+@jit(parallel=True, fastmath=True)
+def _centre(couplings: np.ndarray, out: np.ndarray, over_b: np.ndarray, over_a: np.ndarray) -> None:
+    """out = couplings without the means of their rows (over_b) and columns (over_a)."""
+    q = couplings.shape[1]
+    for p in prange(couplings.shape[0]):
+        block = couplings[p]
+        over_a[p] = 0.0
+        for a in range(q):
+            total = 0.0
+            for b in range(q):
+                total += block[a, b]
+                over_a[p, b] += block[a, b] / q
+            over_b[p, a] = total / q
+        overall = over_b[p].sum() / q
+        for a in range(q):
+            for b in range(q):
+                out[p, a, b] = block[a, b] - over_b[p, a] - over_a[p, b] + overall

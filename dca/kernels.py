@@ -11,7 +11,7 @@ the first-level cache. ``fastmath`` is on where a kernel sums finite numbers and
 
 import numpy as np
 
-from dca.accelerate import jit, prange
+from dca.accelerate import folded, jit, prange
 from dca.vector import WIDTH, gather_rows, scatter_row
 
 GROUP = 8
@@ -209,7 +209,8 @@ def _merge_sites(
     length = by_field.shape[0]
     q = couplings.shape[1]
     pull, stride = np.float32(2.0 * penalty), np.float32(step)
-    for i in prange(length):
+    for k in prange(length):
+        i = folded(k, length)
         slope = 0.0
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1
@@ -220,68 +221,4 @@ def _merge_sites(
                     value -= by_field[i, a] * frequencies[j, b] + by_field[j, b] * frequencies[i, a]
                     gradient[p, a, b] = value
                     slope += value * direction[p, a, b]
-        slopes[i] = slope
-
-
-@jit(parallel=True, fastmath=True)
-def _advance(
-    couplings: np.ndarray,
-    direction: np.ndarray,
-    gradient: np.ndarray,
-    trial: np.ndarray,
-    step: float,
-    share: float,
-    spread: np.ndarray,
-    curvature: float,
-    floor: float,
-    sums: np.ndarray,
-) -> None:
-    """Move by step along the direction and interpolate the gradient; D = curvature s_i(a) s_j(b) + floor.
-
-    sums[i] = (g' D^-1 g', (g' - g) D^-1 g', J D J) over the pairs i < j, with g' the new gradient.
-    """
-    length, q = spread.shape
-    stride, part = np.float32(step), np.float32(share)
-    for i in prange(length):
-        norm, change, size = 0.0, 0.0, 0.0
-        for j in range(i + 1, length):
-            p = i * length - i * (i + 1) // 2 + j - i - 1
-            for a in range(q):
-                scale = np.float32(curvature) * spread[i, a]
-                for b in range(q):
-                    diagonal = scale * spread[j, b] + np.float32(floor)
-                    moved = couplings[p, a, b] + stride * direction[p, a, b]
-                    delta = part * (trial[p, a, b] - gradient[p, a, b])
-                    slope = gradient[p, a, b] + delta
-                    couplings[p, a, b] = moved
-                    gradient[p, a, b] = slope
-                    norm += slope * slope / diagonal
-                    change += delta * slope / diagonal
-                    size += moved * moved * diagonal
-        sums[i, 0], sums[i, 1], sums[i, 2] = norm, change, size
-
-
-@jit(parallel=True, fastmath=True)
-def _turn(
-    direction: np.ndarray,
-    gradient: np.ndarray,
-    memory: float,
-    spread: np.ndarray,
-    curvature: float,
-    floor: float,
-    slopes: np.ndarray,
-) -> None:
-    """direction = memory direction - D^-1 gradient; slopes[i] = sum of direction times gradient, i < j."""
-    length, q = spread.shape
-    for i in prange(length):
-        slope = 0.0
-        for j in range(i + 1, length):
-            p = i * length - i * (i + 1) // 2 + j - i - 1
-            for a in range(q):
-                scale = np.float32(curvature) * spread[i, a]
-                for b in range(q):
-                    diagonal = scale * spread[j, b] + np.float32(floor)
-                    value = np.float32(memory) * direction[p, a, b] - gradient[p, a, b] / diagonal
-                    direction[p, a, b] = value
-                    slope += value * gradient[p, a, b]
         slopes[i] = slope

@@ -81,6 +81,35 @@ def _scatter_row(typing: Any, out: Any, offsets: Any, table: Any, at: Any) -> An
     return signature, generate
 
 
+@intrinsic
+def _combine_rows(typing: Any, out: Any, at: Any, factors: Any, start: Any, table: Any) -> Any:
+    _check(out, factors, table)
+    signature = types.void(out, types.uintp, factors, types.uintp, table)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        target = _vectors(builder, _data(context, builder, out, args[0]), args[1])
+        source = _data(context, builder, factors, args[2])
+        rows = _data(context, builder, table, args[4])
+        fast, place = ("contract",), args[3].type
+        sums = [ir.Constant(_VECTOR, [0.0] * _LANES) for _ in target]
+        for row in range(WIDTH):
+            factor = builder.load(
+                builder.gep(source, [builder.add(args[3], ir.Constant(place, row))]), align=4
+            )
+            single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), factor, ir.IntType(32)(0))
+            splat = builder.shuffle_vector(
+                single, single, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8)
+            )
+            parts = _load(builder, _vectors(builder, rows, ir.Constant(place, row * WIDTH)))
+            scaled = [builder.fmul(splat, part, flags=fast) for part in parts]
+            sums = [builder.fadd(one, two, flags=fast) for one, two in zip(sums, scaled, strict=True)]
+        for pointer, total in zip(target, sums, strict=True):
+            builder.store(total, pointer, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 def _gather_rows_python(out: np.ndarray, at: int, table: np.ndarray, offsets: tuple[int, ...]) -> None:
     for offset in offsets:
         out[at : at + WIDTH] += table[offset : offset + WIDTH]
@@ -91,8 +120,16 @@ def _scatter_row_python(out: np.ndarray, offsets: tuple[int, ...], table: np.nda
         out[offset : offset + WIDTH] += table[at : at + WIDTH]
 
 
+def _combine_rows_python(
+    out: np.ndarray, at: int, factors: np.ndarray, start: int, table: np.ndarray
+) -> None:
+    out[at : at + WIDTH] = factors[start : start + WIDTH] @ table.reshape(WIDTH, WIDTH)
+
+
 _interpreted = bool(vars(config)["DISABLE_JIT"])
 # out[at:at+24] += sum of the eight rows of table that begin at offsets
 gather_rows: Callable[..., None] = _gather_rows_python if _interpreted else _gather_rows
 # out[offset:offset+24] += table[at:at+24] for each of the eight offsets
 scatter_row: Callable[..., None] = _scatter_row_python if _interpreted else _scatter_row
+# out[at:at+24] = factors[start:start+24] times the rows of table, 24 x 24 and flat
+combine_rows: Callable[..., None] = _combine_rows_python if _interpreted else _combine_rows

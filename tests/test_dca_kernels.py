@@ -9,15 +9,15 @@ import naive
 import numpy as np
 import pytest
 
-from dca import kernels, simulate, weights
+from dca import descent, kernels, simulate, weights
 from dca.accelerate import jit
 from dca.couplings import Couplings
 from dca.frequencies import pair_frequencies, site_frequencies
 from dca.gaussian import ridge
 from dca.maps import direct_information, mutual_information
 from dca.mean_field import mean_field, with_pseudocount
-from dca.pseudolikelihood import PlmSettings, _Objective
-from dca.vector import WIDTH, gather_rows, scatter_row
+from dca.pseudolikelihood import PlmSettings, _independent_state, _Objective
+from dca.vector import WIDTH, combine_rows, gather_rows, scatter_row
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,6 +35,11 @@ def _gather(out, at, table, o):
 @jit
 def _scatter(out, o, table, at):
     scatter_row(out, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]), table, at)
+
+
+@jit
+def _combine(out, at, factors, start, table):
+    combine_rows(out, at, factors, start, table)
 
 
 def random_alignment(rng, rows, length, letters=21):
@@ -125,6 +130,17 @@ def test_gather_rows_twin(rng):
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_combine_rows_twin(rng):
+    table = rng.normal(size=WIDTH * WIDTH).astype(np.float32)
+    factors = rng.normal(size=2 * WIDTH).astype(np.float32)
+    out = rng.normal(size=3 * WIDTH).astype(np.float32)
+    expected = out.astype(float)
+    for a in range(WIDTH):
+        expected[WIDTH + a] = sum(factors[WIDTH + c] * table[c * WIDTH + a] for c in range(WIDTH))
+    _combine(out, WIDTH, factors, WIDTH, table)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_scatter_row_twin(rng):
     table = rng.normal(size=3 * WIDTH).astype(np.float32)
     out = rng.normal(size=40 * WIDTH).astype(np.float32)
@@ -188,26 +204,43 @@ def test_gradient_twin_is_the_derivative(rng):
 
 
 def test_advance_and_turn_twin(rng):
-    length, letters = 4, 3
+    length, letters, scale, floor = 4, 3, 5.0, 0.7
     j, d, g, trial = (random_model(rng, length, letters).couplings for _ in range(4))
-    spread = rng.uniform(0.1, 0.3, size=(length, letters)).astype(np.float32)
-    first, second = np.triu_indices(length, 1)
-    diagonal = 5.0 * spread[first][:, :, None] * spread[second][:, None, :] + 0.7
+    frequencies = rng.dirichlet(np.ones(letters), size=length).astype(np.float32)
+    spread = np.array([np.diag(f) - np.outer(f, f) for f in frequencies])
     moved, turned = j + 0.3 * d, g + 0.6 * (trial - g)
+    curved, down = np.empty_like(j, dtype=float), np.empty_like(j, dtype=float)
+    for p, (one, two) in enumerate(zip(*np.triu_indices(length, 1), strict=True)):
+        curvature = scale * np.kron(spread[one], spread[two]) + floor * np.eye(letters**2)
+        curved[p] = (curvature @ moved[p].ravel()).reshape(letters, letters)
+        down[p] = np.linalg.solve(curvature, turned[p].ravel()).reshape(letters, letters)
+    expected = [(turned * down).sum(), ((turned - g) * down).sum(), (moved * curved).sum()]
+    values, vectors = np.linalg.eigh(spread)
+    bases = np.zeros((2, length, 24, 24), dtype=np.float32)
+    bases[0, :, :letters, :letters], bases[1, :, :letters, :letters] = vectors, vectors.swapaxes(1, 2)
+    bases = bases.reshape(2, length, -1)
     sums, slopes = np.empty((length, 3)), np.empty(length)
-    expected = [
-        (turned**2 / diagonal).sum(),
-        ((turned - g) * turned / diagonal).sum(),
-        (moved**2 * diagonal).sum(),
-    ]
-    kernels._advance(j, d, g, trial, 0.3, 0.6, spread, 5.0, 0.7, sums)
+    modes = values.astype(np.float32)
+    descent._advance(j, d, g, trial, 0.3, 0.6, frequencies, scale, floor, modes, *bases, sums)
     np.testing.assert_allclose(j, moved, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(g, turned, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(sums.sum(axis=0), expected, rtol=1e-5)
-    direction = 0.4 * d - g / diagonal
-    kernels._turn(d, g, 0.4, spread, 5.0, 0.7, slopes)
+    np.testing.assert_allclose(trial, down, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(sums.sum(axis=0), expected, rtol=1e-4)
+    direction = 0.4 * d - trial
+    descent._turn(d, g, trial, 0.4, slopes)
     np.testing.assert_allclose(d, direction, rtol=1e-5, atol=1e-6)
-    assert slopes.sum() == pytest.approx((direction * g).sum(), rel=1e-5)
+    assert slopes.sum() == pytest.approx((direction * g).sum(), rel=1e-4)
+
+
+def test_independent_gradient_is_the_gradient_without_couplings(rng):
+    tokens = rng.integers(0, 5, size=(40, 6)).astype(np.int8)
+    weight = rng.uniform(0.2, 1.0, size=40).astype(np.float32)
+    objective = _Objective(tokens, weight, PlmSettings(letters=5))
+    state = _independent_state(objective, tokens, weight)
+    still, found = np.zeros_like(state.couplings), np.zeros_like(state.couplings)
+    by_field, _ = objective.gradient(state.fields, still, still, 0.0, found)
+    np.testing.assert_allclose(state.gradient, found, atol=1e-4)
+    np.testing.assert_allclose(state.by_field, by_field, atol=1e-4)
 
 
 def test_uniform_twin():
