@@ -1,0 +1,386 @@
+"""Asymmetric pseudolikelihood maximisation (Ekeberg, Hartonen, Aurell 2014, J Comp Phys 276:341).
+
+Each site i has couplings J^i_ij of its own and is a regularised logistic regression by itself:
+minimised is sum_n w_n -log P(x_ni | x_n,-i) + lambda_J / 2 sum_{j != i} ||J^i_ij||^2 + lambda_h ||h_i||^2,
+with lambda_J = 0.2 (L - 1) and lambda_h = 0.01 as in `dca.pseudolikelihood`. Each pair then has two
+estimates; both are brought to the zero-sum gauge and averaged. Half of the symmetric penalty is right
+because every coupling is then held by both of its sites: with J^i_ij = J^j_ij the sum over sites is
+the symmetric objective.
+
+A site is minimised as `dca.pseudolikelihood` minimises all of them at once (preconditioned nonlinear
+conjugate gradients over centred fields, interpolated line minimum). Since sites share nothing, one
+compiled function does a whole site in memory of its own, a few slabs of L q WIDTH floats, and sites go in
+parallel. Deviations from the paper: the penalties, the minimiser and its stop, and the fields, which
+the paper does not use.
+"""
+
+import logging
+
+import numpy as np
+
+from dca import kernels
+from dca.accelerate import jit, prange
+from dca.couplings import Couplings
+from dca.frequencies import site_frequencies
+from dca.pseudolikelihood import PlmSettings, _check
+
+log = logging.getLogger(__name__)
+
+_FIRST_STEP = 0.3
+_TRIALS = 6
+# Slabs of a site's working memory: couplings, direction of search, gradient, gradient at the trial point,
+# trial point, diagonal curvature
+_J, _D, _G, _T, _X, _C = range(6)
+
+
+def asymmetric_pseudolikelihood(
+    tokens: np.ndarray, weights: np.ndarray, settings: PlmSettings | None = None
+) -> Couplings:
+    """Zero-sum average of the two estimates that the regressions of both sites give each coupling.
+
+    Parameters
+    ----------
+    tokens : int8 [N, L]
+        Codes 0 .. letters - 1, at least two columns.
+    weights : float32 [N]
+        Sequence weights.
+    settings : PlmSettings, optional
+        ``coupling_penalty`` is that of the symmetric objective; each site takes half of it. The
+        tolerance and the number of iterations hold for each site.
+
+    Returns
+    -------
+    Couplings
+        In the zero-sum gauge. The fields of a site are those of its own regression.
+
+    Raises
+    ------
+    ValueError
+        No sequence, fewer than two columns, or a code outside the alphabet.
+    """
+    settings = settings or PlmSettings()
+    _check(tokens, weights, settings.letters)
+    length, q = tokens.shape[1], settings.letters
+    frequencies = site_frequencies(tokens, weights, q)
+    neff = float(weights.sum(dtype=np.float64))
+    fields = _independent_fields(frequencies, neff)
+    one = np.zeros((length * (length - 1) // 2, q, q), dtype=np.float32)
+    two = np.zeros_like(one)
+    gradients, errors = np.zeros(length, dtype=np.int64), np.zeros(length)
+    _solve_sites(
+        np.ascontiguousarray(tokens.T),
+        weights.astype(np.float32),
+        _offsets(tokens, q),
+        frequencies.astype(np.float32),
+        neff,
+        0.5 * settings.coupling_penalty * (length - 1),
+        settings.field_penalty,
+        settings.tolerance,
+        settings.max_iterations,
+        fields,
+        one,
+        two,
+        gradients,
+        errors,
+    )
+    _report(gradients, errors, settings)
+    _average(one, two)
+    return Couplings(fields.astype(np.float32), one)
+
+
+def _independent_fields(frequencies: np.ndarray, neff: float) -> np.ndarray:
+    """Where each site starts: log frequencies with a pseudocount of one sequence, mean zero."""
+    fields = np.log((frequencies * neff + 1 / frequencies.shape[1]) / (neff + 1))
+    return fields - fields.mean(axis=1, keepdims=True)
+
+
+def _offsets(tokens: np.ndarray, letters: int) -> np.ndarray:
+    """Rows of a slab that each sequence picks, as the kernels read them."""
+    groups = -(-tokens.shape[1] // kernels.GROUP)
+    offsets = np.empty((groups, tokens.shape[0], kernels.GROUP), dtype=np.uint16)
+    kernels._group_offsets(tokens, letters, offsets)
+    return offsets
+
+
+def _report(gradients: np.ndarray, errors: np.ndarray, settings: PlmSettings) -> None:
+    late = int((errors >= settings.tolerance).sum())
+    if late:
+        log.warning(
+            "asymmetric pseudolikelihood: %d of %d sites stopped after %d iterations, largest error %.3f",
+            late,
+            errors.size,
+            settings.max_iterations,
+            errors.max(),
+        )
+    log.info(
+        "asymmetric pseudolikelihood: %.1f gradients a site, at most %d", gradients.mean(), gradients.max()
+    )
+
+
+@jit(parallel=True)
+def _solve_sites(
+    columns: np.ndarray,
+    weights: np.ndarray,
+    offsets: np.ndarray,
+    frequencies: np.ndarray,
+    neff: float,
+    coupling_penalty: float,
+    field_penalty: float,
+    tolerance: float,
+    max_iterations: int,
+    fields: np.ndarray,
+    one: np.ndarray,
+    two: np.ndarray,
+    gradients: np.ndarray,
+    errors: np.ndarray,
+) -> None:
+    """Minimise every site; `one` takes J^i_ij and `two` J^j_ij of the pairs i < j, both zero-sum."""
+    length, q = frequencies.shape
+    size = kernels.GROUP * q * kernels.WIDTH
+    for site in prange(length):
+        i = np.int64(site)  # prange counts in uint64, which turns into floats beside other integers
+        slabs = np.zeros((6, offsets.shape[0], size), dtype=np.float32)
+        _fill_curvature(i, frequencies, np.float32(neff), np.float32(2.0 * coupling_penalty), slabs[_C])
+        field = fields[i].copy()
+        gradients[i], errors[i] = _solve_site(
+            i,
+            columns[i],
+            weights,
+            offsets,
+            frequencies,
+            neff,
+            coupling_penalty,
+            field_penalty,
+            tolerance,
+            max_iterations,
+            field,
+            slabs,
+        )
+        _store_zero_sum(i, slabs[_J], field, frequencies, fields[i], one, two)
+
+
+@jit
+def _fill_curvature(
+    i: int, frequencies: np.ndarray, neff: float, floor: float, curvature: np.ndarray
+) -> None:
+    """Diagonal of the Hessian at J = 0, Neff f_i (1 - f_i) f_j (1 - f_j) + floor; 1 where no coupling is."""
+    length, q = frequencies.shape
+    rows = curvature.reshape((-1, q, kernels.WIDTH))
+    rows[:] = np.float32(1.0)
+    for j in range(length):
+        for b in range(q):
+            spread = neff * frequencies[j, b] * (np.float32(1.0) - frequencies[j, b])
+            for a in range(q):
+                if j != i:
+                    rows[j, b, a] = spread * frequencies[i, a] * (np.float32(1.0) - frequencies[i, a]) + floor
+
+
+@jit
+def _solve_site(
+    i: int,
+    letters: np.ndarray,
+    weights: np.ndarray,
+    offsets: np.ndarray,
+    frequencies: np.ndarray,
+    neff: float,
+    coupling_penalty: float,
+    field_penalty: float,
+    tolerance: float,
+    max_iterations: int,
+    field: np.ndarray,
+    slabs: np.ndarray,
+) -> tuple[int, float]:
+    """Minimise one site from `field` (centred) and J = 0; number of gradients and expected relative error."""
+    data = (i, letters, weights, offsets, frequencies, coupling_penalty, field_penalty)
+    own = frequencies[i].astype(np.float64)
+    curvature = neff * own * (1.0 - own) + 1.0 + 2.0 * field_penalty
+    by_field, trial = np.zeros(field.size), np.zeros(field.size)
+    _gradient(data, field, slabs[_X], by_field, slabs[_G])
+    norm = _advance(slabs, 0.0, 0.0)[0] + (by_field**2 / curvature).sum()
+    turn = -by_field / curvature
+    slope = _turn(slabs, 0.0) + (turn * by_field).sum()
+    step, count, error = _FIRST_STEP, 1, 0.0
+    for _ in range(max_iterations):
+        if norm <= 0.0:  # nothing varies at this site
+            return count, 0.0
+        step, share, tried = _search(data, slabs, field, turn, slope, step, trial)
+        count += tried
+        new_norm, change, size = _advance(slabs, share * step, share)
+        delta = share * (trial - by_field)
+        by_field += delta
+        field += share * step * turn
+        new_norm += (by_field**2 / curvature).sum()
+        change += (delta * by_field / curvature).sum()
+        error = np.sqrt(new_norm / size)
+        if error < tolerance:
+            break
+        memory = max(0.0, change / norm)
+        slope = _turn(slabs, memory)
+        turn[:] = memory * turn - by_field / curvature
+        slope += (turn * by_field).sum()
+        if slope >= 0.0:  # uphill: memory is dropped
+            turn[:] = -by_field / curvature
+            slope = _turn(slabs, 0.0) + (turn * by_field).sum()
+        norm = new_norm
+        step *= (1.0 + share) / 2.0
+    return count, error
+
+
+@jit
+def _search(
+    data: tuple,
+    slabs: np.ndarray,
+    field: np.ndarray,
+    turn: np.ndarray,
+    slope: float,
+    step: float,
+    trial: np.ndarray,
+) -> tuple[float, float, int]:
+    """Trial step, share of it where the slope vanishes, and gradients taken; `trial` is that by the field.
+
+    A minimum far from the trial is not trusted: the next trial is made there.
+    """
+    share, tried = 1.0, 0
+    while True:
+        _trial_point(slabs, np.float32(step))
+        _gradient(data, field + step * turn, slabs[_X], trial, slabs[_T])
+        tried += 1
+        reached = _dot(slabs[_D], slabs[_T]) + (turn * trial).sum()
+        share = slope / (slope - reached) if reached > slope else 4.0
+        if 0.4 < share < 2.5 or tried == _TRIALS:
+            return step, min(share, 4.0), tried
+        step *= min(max(share, 0.05), 4.0)
+
+
+@jit
+def _gradient(
+    data: tuple, field: np.ndarray, slab: np.ndarray, by_field: np.ndarray, by_slab: np.ndarray
+) -> None:
+    """Gradient of one site's objective at a centred field and a slab of couplings, penalties included."""
+    i, letters, weights, offsets, frequencies, coupling_penalty, field_penalty = data
+    q = frequencies.shape[1]
+    plain = np.empty(kernels.WIDTH, dtype=np.float32)
+    kernels._centred_field(field.astype(np.float32), slab.reshape((-1, q, kernels.WIDTH)), frequencies, plain)
+    kernels._site_gradient(letters, weights, offsets, plain, slab, by_field, by_slab)
+    for a in range(q):
+        by_field[a] += 2.0 * field_penalty * plain[a]
+    _centre(i, frequencies, by_field.astype(np.float32), np.float32(2.0 * coupling_penalty), slab, by_slab)
+
+
+@jit
+def _centre(
+    i: int, frequencies: np.ndarray, by_field: np.ndarray, pull: float, slab: np.ndarray, by_slab: np.ndarray
+) -> None:
+    """Turn a gradient at constant fields into one at constant centred fields; 0 where no coupling is."""
+    length, q = frequencies.shape
+    values = slab.reshape((-1, q, kernels.WIDTH))
+    rows = by_slab.reshape((-1, q, kernels.WIDTH))
+    for j in range(rows.shape[0]):
+        if j == i or j >= length:
+            rows[j] = np.float32(0.0)
+            continue
+        for b in range(q):
+            for a in range(q):
+                rows[j, b, a] += pull * values[j, b, a] - by_field[a] * frequencies[j, b]
+            rows[j, b, q:] = np.float32(0.0)
+
+
+@jit(fastmath=True)
+def _dot(one: np.ndarray, two: np.ndarray) -> float:
+    total = 0.0
+    for g in range(one.shape[0]):
+        part = np.float32(0.0)
+        for k in range(one.shape[1]):
+            part += one[g, k] * two[g, k]
+        total += float(part)
+    return total
+
+
+@jit(fastmath=True)
+def _trial_point(slabs: np.ndarray, step: float) -> None:
+    couplings, direction, point = slabs[_J], slabs[_D], slabs[_X]
+    for g in range(point.shape[0]):
+        for k in range(point.shape[1]):
+            point[g, k] = couplings[g, k] + step * direction[g, k]
+
+
+@jit(fastmath=True)
+def _advance(slabs: np.ndarray, step: float, share: float) -> tuple[float, float, float]:
+    """Move along the direction and interpolate the gradient g to g'.
+
+    Returns g' C^-1 g', (g' - g) C^-1 g' and J C J, with C the diagonal curvature.
+    """
+    couplings, direction, gradient, trial, curvature = slabs[_J], slabs[_D], slabs[_G], slabs[_T], slabs[_C]
+    stride, part = np.float32(step), np.float32(share)
+    norm, change, size = 0.0, 0.0, 0.0
+    for g in range(gradient.shape[0]):
+        # One group's sums stay in float32, so that the loop fills vectors; groups are added in double.
+        some_norm, some_change, some_size = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for k in range(gradient.shape[1]):
+            moved = couplings[g, k] + stride * direction[g, k]
+            delta = part * (trial[g, k] - gradient[g, k])
+            slope = gradient[g, k] + delta
+            couplings[g, k], gradient[g, k] = moved, slope
+            some_norm += slope * slope / curvature[g, k]
+            some_change += delta * slope / curvature[g, k]
+            some_size += moved * moved * curvature[g, k]
+        norm, change, size = norm + float(some_norm), change + float(some_change), size + float(some_size)
+    return norm, change, size
+
+
+@jit(fastmath=True)
+def _turn(slabs: np.ndarray, memory: float) -> float:
+    """direction = memory direction - C^-1 gradient; its slope, direction times gradient."""
+    direction, gradient, curvature = slabs[_D], slabs[_G], slabs[_C]
+    kept = np.float32(memory)
+    slope = 0.0
+    for g in range(gradient.shape[0]):
+        part = np.float32(0.0)
+        for k in range(gradient.shape[1]):
+            direction[g, k] = kept * direction[g, k] - gradient[g, k] / curvature[g, k]
+            part += direction[g, k] * gradient[g, k]
+        slope += float(part)
+    return slope
+
+
+@jit
+def _store_zero_sum(
+    i: int,
+    slab: np.ndarray,
+    centred: np.ndarray,
+    frequencies: np.ndarray,
+    field: np.ndarray,
+    one: np.ndarray,
+    two: np.ndarray,
+) -> None:
+    """Write a site's couplings in the zero-sum gauge, where the fields take what they lose."""
+    length, q = frequencies.shape
+    rows = slab.reshape((-1, q, kernels.WIDTH))
+    field[:] = centred
+    for j in range(length):
+        if j == i:
+            continue
+        first, second = min(i, j), max(i, j)
+        p = first * length - first * (first + 1) // 2 + second - first - 1
+        table = rows[j, :, :q].astype(np.float64)  # [b, a]
+        by_a, by_b = table.sum(axis=0) / q, table.sum(axis=1) / q
+        overall = by_a.sum() / q
+        for a in range(q):
+            field[a] += by_a[a]
+            for b in range(q):
+                field[a] -= table[b, a] * frequencies[j, b]
+                value = np.float32(table[b, a] - by_a[a] - by_b[b] + overall)
+                if i < j:
+                    one[p, a, b] = value
+                else:
+                    two[p, b, a] = value
+    field -= field.mean()
+
+
+@jit(parallel=True)
+def _average(one: np.ndarray, two: np.ndarray) -> None:
+    """one = (one + two) / 2, in place to spare a third array of couplings."""
+    for p in prange(one.shape[0]):
+        for a in range(one.shape[1]):
+            for b in range(one.shape[2]):
+                one[p, a, b] = np.float32(0.5) * (one[p, a, b] + two[p, a, b])
