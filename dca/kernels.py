@@ -6,7 +6,8 @@ picked by the sequence's letters, and a sequence adds its residual row to the L 
 that it picks. A product with the dense one-hot alignment would do q times the work.
 
 Work goes by blocks of sequences and groups of columns, so that what one visit touches fits
-the first-level cache. ``fastmath`` is on where a kernel sums finite numbers and nothing else.
+the first-level cache. ``fastmath`` is on where a kernel sums finite numbers and nothing else. Rows are
+copied by loops: numba compiles for each array assignment the text of an error message, which takes seconds.
 """
 
 import numpy as np
@@ -64,8 +65,9 @@ def _columns_of(pairs: int) -> int:
 def _centred_field(field: np.ndarray, slab: np.ndarray, frequencies: np.ndarray, out: np.ndarray) -> None:
     """out[a] = field[a] - sum_j sum_b J_ij(a, b) f_j(b), padded by -LIMIT."""
     q = field.shape[0]
-    out[:q] = field
-    out[q:] = -LIMIT
+    out[:] = -LIMIT
+    for a in range(q):
+        out[a] = field[a]
     for j in range(frequencies.shape[0]):
         for b in range(q):
             for a in range(q):
@@ -118,7 +120,8 @@ def _block_residuals(
     rows = block.shape[0]
     flat = block.reshape(-1)
     for n in range(rows):
-        block[n] = field
+        for a in range(WIDTH):
+            block[n, a] = field[a]
     for g in range(offsets.shape[0]):
         part = slab[g]
         for n in range(rows):
@@ -189,7 +192,8 @@ def _all_sites(
         _load_slab(i, couplings, direction, np.float32(step), rows)
         field = np.empty(WIDTH, dtype=np.float32)
         _centred_field(fields[i], rows, frequencies, field)
-        plain[i] = field[:q]
+        for a in range(q):
+            plain[i, a] = field[a]
         _site_gradient(columns[i], weights, offsets, field, slab, by_field[i], by_coupling[i])
 
 

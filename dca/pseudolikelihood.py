@@ -41,8 +41,8 @@ class PlmSettings:
     field_penalty : float
         lambda_h.
     tolerance : float
-        Stop when ||g||_{1/D} < tolerance ||J||_D: the relative error of the couplings that the gradient g
-        and the diagonal curvature D let expect.
+        Stop when ||g||_{1/M} < tolerance ||J||_M: the relative error of the couplings that the gradient g
+        and the curvature M of independent sites let expect.
     max_iterations : int
         Gradients at most; reaching it is logged as a warning.
     letters : int
@@ -257,7 +257,7 @@ class _State:
 
 
 def _bases(objective: _Objective) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of every site: eigenvalues of its covariance, eigenvectors, their transpose, its fields' preconditioner."""
+    """Of every site: covariance's eigenvalues, eigenvectors, their transpose; the fields' preconditioner."""
     f = objective.frequencies
     length, q = f.shape
     spread = np.eye(q) * f[:, :, None] - f[:, :, None] * f[:, None, :]

@@ -17,7 +17,7 @@ MAY_IMPORT_DCA = {"nets/features.py", "nets/__main__.py"}
 ONLY_IN = {
     "httpx": {"data/sources.py"},
     "tenacity": {"data/sources.py"},
-    "torch": {"nets/"},
+    "torch": {"nets/", "dca/device.py"},
     "numba": {"dca/"},
     "gemmi": {"data/structure.py", "data/mapping.py"},
     "Bio": {"data/structure.py", "data/mapping.py"},
