@@ -4,8 +4,6 @@ import numpy as np
 
 from dca.accelerate import jit, prange
 
-_BASE = 64  # halves below this many rows are inverted by numpy
-
 
 @jit(parallel=True)
 def _fill_covariance(
@@ -89,10 +87,7 @@ def negative_inverse_blocks(matrix: np.ndarray, kept: int, letters: int) -> np.n
 
 
 def inverse_of_positive(matrix: np.ndarray) -> np.ndarray:
-    """Invert by halves, in place: the inverse of one half, and that of the other's Schur complement.
-
-    As fast as LAPACK's Cholesky route (both are bound by matrix products), without loading scipy, which would
-    take longer than the inverse of a small family.
+    """Invert through a Cholesky factor, in place of `matrix` where LAPACK can.
 
     Parameters
     ----------
@@ -109,18 +104,26 @@ def inverse_of_positive(matrix: np.ndarray) -> np.ndarray:
     np.linalg.LinAlgError
         The matrix is not positive definite.
     """
-    half = matrix.shape[0] // 2
-    if half < _BASE:
-        np.linalg.cholesky(matrix)  # says so where the matrix is not positive definite
-        matrix[...] = np.linalg.inv(matrix)
-        return matrix
-    upper, corner, lower = matrix[:half, :half], matrix[half:, :half], matrix[half:, half:]
-    inverse_of_positive(upper)
-    product = corner @ upper
-    lower -= product @ corner.T  # the Schur complement
-    inverse_of_positive(lower)
-    corner[...] = lower @ product
-    upper += product.T @ corner
-    np.negative(corner, out=corner)
-    matrix[:half, half:] = corner.T
+    from scipy.linalg import get_lapack_funcs  # here: loading it costs as much as a small family's couplings
+
+    potrf, potri = get_lapack_funcs(("potrf", "potri"), (matrix,))  # type: ignore[misc] # two names, two functions
+    factor, status = potrf(matrix.T, lower=1, overwrite_a=1, clean=0)
+    if status == 0:
+        inverse, status = potri(factor, lower=1, overwrite_c=1)
+    if status != 0:
+        raise np.linalg.LinAlgError(
+            f"covariance of {matrix.shape[0]} variables is not positive definite (LAPACK status {status}): "
+            "raise the pseudocount"
+        )
+    return _mirror_lower(inverse)
+
+
+def _mirror_lower(matrix: np.ndarray, block: int = 1024) -> np.ndarray:
+    """Copy the lower triangle onto the upper one, block by block to spare memory."""
+    n = matrix.shape[0]
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        square = matrix[start:stop, start:stop]
+        square[...] = np.tril(square) + np.tril(square, -1).T
+        matrix[start:stop, stop:] = matrix[stop:, start:stop].T
     return matrix
