@@ -1,0 +1,344 @@
+"""Boltzmann machine learning: the Potts model whose samples have the data's one- and two-site frequencies.
+
+Sources: Figliuzzi, Barrat-Charlaix, Weigt 2018, Mol Biol Evol 35:1018; Muntoni, Pagnani, Weigt, Zamponi 2021,
+BMC Bioinformatics 22:528 (adabmDCA). Maximised is the regularised log likelihood
+
+    sum_n w_n log P(x_n) - lambda_J sum_{i<j} ||J_ij||^2,
+
+whose gradient by J_ij is Neff (f_ij - p_ij) - 2 lambda_J J_ij, with f of the data (and one pseudo-sequence
+spread evenly, share 1 / (Neff + 1)) and p of persistent Gibbs chains. lambda_J is half of the
+pseudolikelihood's, which counts each pair in two conditional probabilities: relative to what the data say,
+couplings then cost the same in both.
+
+Deviations from adabmDCA:
+
+- It starts from the pseudolikelihood's model, not from independent sites.
+- p is estimated by conditional expectations (`dca.chains`), with less noise than counts of as many chains.
+- Fields are centred and each step is divided by the variances f_i (1 - f_i) f_j (1 - f_j), as in
+  `dca.pseudolikelihood`; the rate falls as 1 / (1 + epoch / 10) (Robbins, Monro 1951). At a constant rate the
+  chains are driven by the changes of the model and show correlations that it does not have in equilibrium.
+- For that reason the target counts only once chains from fresh random starts reach it, too.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from dca import kernels
+from dca.accelerate import folded, jit, prange
+from dca.chains import Chains, Expectations, Mixing, mixing, random_states
+from dca.couplings import Couplings
+from dca.frequencies import pair_frequencies, site_frequencies
+from dca.mean_field import with_pseudocount
+from dca.pseudolikelihood import PlmSettings, pseudolikelihood
+
+log = logging.getLogger(__name__)
+
+_FIRST_CHECK = 10  # epochs before the chains are first compared with fresh ones
+_COOLING = 10.0  # epochs after which the rate has halved
+
+
+@dataclass(frozen=True)
+class BoltzmannSettings:
+    """What Boltzmann machine learning depends on.
+
+    Attributes
+    ----------
+    target : float
+        Pearson correlation of the connected two-site correlations of data and chains at which to stop.
+    max_epochs : int
+        Steps at most; reaching it without the target is logged as a warning.
+    coupling_penalty : float
+        lambda_J / (L - 1). Alignments of fewer than some hundred effective sequences do not reach a target
+        of 0.95 against the default; a weaker penalty lets them, and costs precision and mixing.
+    chains : int
+        M, at least 2.
+    sweeps : int
+        Updates of every site between two steps.
+    rate : float
+        First step in units of the gradient over the variances.
+    equilibration : int
+        Fresh chains run so many sweeps, and as many again, before they are looked at.
+    letters : int
+        q, at most 24.
+    """
+
+    target: float = 0.95
+    max_epochs: int = 100
+    coupling_penalty: float = 0.1
+    chains: int = 2000
+    sweeps: int = 2
+    rate: float = 0.02
+    equilibration: int = 64
+    letters: int = 21
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "chains", "sweeps", "rate", "equilibration"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 < self.target < 1:
+            raise ValueError(f"target must lie in (0, 1), got {self.target}")
+        if self.chains < 2:
+            raise ValueError(f"chains must be at least 2, got {self.chains}")
+        if self.coupling_penalty < 0:
+            raise ValueError(f"coupling_penalty must not be negative, got {self.coupling_penalty}")
+        if not 2 <= self.letters <= kernels.WIDTH:
+            raise ValueError(f"letters must lie between 2 and {kernels.WIDTH}, got {self.letters}")
+
+
+@dataclass(frozen=True)
+class BoltzmannFit:
+    """A fitted model, and how far it can be trusted.
+
+    Attributes
+    ----------
+    couplings : Couplings
+    pearson : float
+        Correlation of the connected two-site correlations f_ij(a, b) - f_i(a) f_j(b), over all pairs and
+        letters, of the data and of chains from fresh random starts.
+    slope : float
+        Of the regression of the chains' correlations on the data's; below 1 where the penalty holds them.
+    persistent : float
+        The same Pearson correlation for the chains of the last epoch; far above ``pearson``, it says that
+        they were not in equilibrium. NaN if the first model was good enough.
+    epochs : int
+    reached : bool
+        Whether ``pearson`` is at the target.
+    mixing : Mixing
+        Of the fresh chains, after the settings' equilibration and as many sweeps again.
+    history : float64 [epochs]
+        The persistent chains' Pearson correlation before each step.
+    """
+
+    couplings: Couplings
+    pearson: float
+    slope: float
+    persistent: float
+    epochs: int
+    reached: bool
+    mixing: Mixing
+    history: np.ndarray
+
+
+def boltzmann(
+    tokens: np.ndarray,
+    weights: np.ndarray,
+    settings: BoltzmannSettings | None = None,
+    rng: np.random.Generator | None = None,
+) -> Couplings:
+    """The model of `fit_boltzmann`; how well it fits is logged."""
+    return fit_boltzmann(tokens, weights, settings, rng).couplings
+
+
+def fit_boltzmann(
+    tokens: np.ndarray,
+    weights: np.ndarray,
+    settings: BoltzmannSettings | None = None,
+    rng: np.random.Generator | None = None,
+) -> BoltzmannFit:
+    """Fit a Potts model by Boltzmann machine learning.
+
+    Parameters
+    ----------
+    tokens : int8 [N, L]
+        Codes 0 .. letters - 1, at least two columns.
+    weights : float32 [N]
+        Sequence weights.
+    settings : BoltzmannSettings, optional
+    rng : numpy.random.Generator, optional
+        Of the chains; the same seed gives the same couplings to the bit. Default: seed 0.
+
+    Returns
+    -------
+    BoltzmannFit
+        Couplings stand in the gauge that the penalty chooses, close to zero-sum.
+
+    Raises
+    ------
+    ValueError
+        No sequence, fewer than two columns, or a code outside the alphabet.
+    """
+    settings = settings or BoltzmannSettings()
+    training = _Training(tokens, weights, settings, rng or np.random.default_rng(0))
+    history: list[float] = []
+    fresh = training.restart()
+    due = _FIRST_CHECK
+    while fresh[0] < settings.target and len(history) < settings.max_epochs:
+        history.append(training.step(len(history)))
+        epochs = len(history)
+        log.debug("epoch %d: Pearson %.4f", epochs, history[-1])
+        if epochs == settings.max_epochs or (epochs >= due and history[-1] >= settings.target):
+            fresh = training.restart()
+            due = epochs + max(_FIRST_CHECK, epochs // 2)
+    return _report(training.model, *fresh, np.array(history), settings)
+
+
+def _report(
+    model: Couplings,
+    pearson: float,
+    slope: float,
+    mixed: Mixing,
+    history: np.ndarray,
+    settings: BoltzmannSettings,
+) -> BoltzmannFit:
+    """The record of a fit; what is wrong with it is logged as a warning."""
+    persistent = float(history[-1]) if history.size else float("nan")
+    reached = pearson >= settings.target
+    log.info("boltzmann: %d epochs, Pearson %.3f, slope %.3f", history.size, pearson, slope)
+    if not reached:
+        log.warning(
+            "boltzmann stopped after %d epochs at a Pearson correlation of %.3f (%.3f for the chains of the "
+            "last epoch), below the target of %g",
+            *(history.size, pearson, persistent, settings.target),
+        )
+    if not mixed.mixed:
+        log.warning(
+            "the chains are not mixed: overlap %.3f with the own state %d sweeps ago, %.3f with other chains",
+            *(mixed.own, mixed.lag, mixed.independent),
+        )
+    return BoltzmannFit(model, pearson, slope, persistent, history.size, reached, mixed, history)
+
+
+class _Training:
+    """Statistics of the data, the model in centred coordinates, and the chains that follow it."""
+
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        weights: np.ndarray,
+        settings: BoltzmannSettings,
+        rng: np.random.Generator,
+    ):
+        q = settings.letters
+        penalty = 2 * settings.coupling_penalty or PlmSettings.coupling_penalty
+        model = pseudolikelihood(tokens, weights, PlmSettings(coupling_penalty=penalty, letters=q))
+        neff = float(weights.sum(dtype=np.float64))
+        self._sites, self._pairs = with_pseudocount(
+            site_frequencies(tokens, weights, q), pair_frequencies(tokens, weights, q), 1 / (neff + 1)
+        )
+        self._single = self._sites.astype(np.float32)
+        self._spread = self._sites * (1 - self._sites)
+        self._neff = neff
+        self._pull = 2 * settings.coupling_penalty * (model.length - 1) / neff
+        self._settings, self._rng = settings, rng
+        self._couplings = model.couplings
+        self._fields = model.fields + self._shift()
+        self._chains = Chains(settings.chains, model.length, q)
+        self._chains.follow(self.model)
+
+    @property
+    def model(self) -> Couplings:
+        """The model in plain coordinates: h_i = h'_i - sum_j J_ij f_j."""
+        return Couplings((self._fields - self._shift()).astype(np.float32), self._couplings)
+
+    def _shift(self) -> np.ndarray:
+        """sum_j J_ij f_j [L, q]."""
+        shift = np.zeros_like(self._sites)
+        first, second = np.triu_indices(self._sites.shape[0], 1)
+        np.add.at(shift, first, np.einsum("pab,pb->pa", self._couplings, self._single[second]))
+        np.add.at(shift, second, np.einsum("pab,pa->pb", self._couplings, self._single[first]))
+        return shift
+
+    def restart(self) -> tuple[float, float, Mixing]:
+        """Put the chains at fresh random starts and let them equilibrate: Pearson, slope, mixing."""
+        lag = self._settings.equilibration
+        self._chains.start(random_states(self._sites, self._settings.chains, self._rng), self._rng)
+        self._chains.sweep(lag)
+        earlier = self._chains.states()
+        self._chains.sweep(lag)
+        found = mixing(earlier, self._chains.states(), lag)
+        return *self._agreement(self._chains.expectations()), found
+
+    def step(self, epoch: int) -> float:
+        """One epoch; the Pearson correlation before its step."""
+        self._chains.sweep(self._settings.sweeps)
+        chains = self._chains.expectations()
+        pearson, _ = self._agreement(chains)
+        rate = self._settings.rate / (1 + epoch / _COOLING)
+        arrays = self._single, self._pairs, chains.conditional, chains.counted, chains.joint
+        floor = max(self._pull, 0.5 / self._neff)
+        _climb(*arrays, self._spread, rate, self._pull, floor, self._couplings)
+        self._fields += rate * (self._sites - chains.conditional) / (self._spread + 1 / self._neff)
+        self._chains.follow(self.model)
+        return pearson
+
+    def _agreement(self, chains: Expectations) -> tuple[float, float]:
+        """Pearson correlation and slope of the connected correlations of chains over those of the data."""
+        sums = np.zeros((self._sites.shape[0], 5))
+        _moments(self._single, self._pairs, chains.conditional, chains.counted, chains.joint, sums)
+        x, y, xx, yy, xy = sums.sum(axis=0) / self._pairs.size
+        covariance, of_data, of_chains = xy - x * y, xx - x * x, yy - y * y
+        tiny = np.finfo(float).tiny
+        return float(covariance / np.sqrt(of_data * of_chains + tiny)), float(covariance / (of_data + tiny))
+
+
+@jit
+def _correlation(
+    conditional: np.ndarray, counted: np.ndarray, joint: np.ndarray, i: int, j: int, a: int, b: int
+) -> float:
+    """Covariance of [x_i = a] and [x_j = b] over the chains, from P_i(a) and from P_j(b) half and half."""
+    one = joint[i, j, b, a] - conditional[i, a] * counted[j, b]
+    two = joint[j, i, a, b] - counted[i, a] * conditional[j, b]
+    return np.float32(0.5) * (one + two)
+
+
+@jit(parallel=True, fastmath=True)
+def _moments(
+    sites: np.ndarray,
+    pairs: np.ndarray,
+    conditional: np.ndarray,
+    counted: np.ndarray,
+    joint: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """sums[i] = (x, y, x^2, y^2, x y) over the pairs i < j, x a correlation of the data, y of the chains."""
+    length, q = sites.shape
+    for k in prange(length):
+        i = folded(k, length)
+        x_sum, y_sum, xx, yy, xy = 0.0, 0.0, 0.0, 0.0, 0.0
+        for j in range(i + 1, length):
+            p = i * length - i * (i + 1) // 2 + j - i - 1
+            for a in range(q):
+                for b in range(q):
+                    x = pairs[p, a, b] - sites[i, a] * sites[j, b]
+                    y = _correlation(conditional, counted, joint, i, j, a, b)
+                    x_sum += x
+                    y_sum += y
+                    xx += x * x
+                    yy += y * y
+                    xy += x * y
+        sums[i, 0], sums[i, 1], sums[i, 2], sums[i, 3], sums[i, 4] = x_sum, y_sum, xx, yy, xy
+
+
+@jit(parallel=True, fastmath=True)
+def _climb(
+    sites: np.ndarray,
+    pairs: np.ndarray,
+    conditional: np.ndarray,
+    counted: np.ndarray,
+    joint: np.ndarray,
+    spread: np.ndarray,
+    rate: float,
+    pull: float,
+    floor: float,
+    couplings: np.ndarray,
+) -> None:
+    """couplings += rate G / D, G the gradient over Neff in centred coordinates, D = s_i(a) s_j(b) + floor.
+
+    With fields centred, G_ij = f_ij - p_ij - (f_i - p_i) f_j - f_i (f_j - p_j) - pull J_ij, which is the
+    difference of the connected correlations but for the product of both sites' errors.
+    """
+    length, q = sites.shape
+    for k in prange(length):
+        i = folded(k, length)
+        for j in range(i + 1, length):
+            p = i * length - i * (i + 1) // 2 + j - i - 1
+            for a in range(q):
+                error = conditional[i, a] - sites[i, a]
+                for b in range(q):
+                    slope = pairs[p, a, b] - sites[i, a] * sites[j, b] - np.float32(pull) * couplings[p, a, b]
+                    slope -= _correlation(conditional, counted, joint, i, j, a, b)
+                    slope -= error * (conditional[j, b] - sites[j, b])
+                    diagonal = np.float32(spread[i, a] * spread[j, b] + floor)
+                    couplings[p, a, b] += np.float32(rate) * slope / diagonal

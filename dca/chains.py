@@ -1,0 +1,265 @@
+"""Many Gibbs chains of a Potts model with dense couplings, and what they say about the model.
+
+The energies of a site come from the slabs and the vector kernels of the pseudolikelihood (`dca.kernels`), for
+a block of chains at a time. `dca.simulate` runs one chain after the other over lists of neighbours, which
+suits its sparse models; from the same seeds both draw the same letters, but where rounding decides.
+
+Expectations are conditional ones: P(x_i = a | all other sites) is added up in place of the chain's own letter
+(Rao-Blackwell; Gelfand, Smith 1990, J Am Stat Assoc 85:398). Where couplings are weak this has far less
+noise than a count, so that fewer chains do.
+
+Every chain has its own SplitMix64 state: results do not depend on the number of threads.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from dca import kernels
+from dca.accelerate import jit, prange
+from dca.couplings import Couplings
+from dca.frequencies import site_frequencies
+from dca.kernels import BLOCK, GROUP
+from dca.simulate import _seeds, _uniform
+from dca.vector import WIDTH, gather_rows
+
+_ABSENT = -1e30  # energy of the letters that pad a row
+_SIGMAS = 5.0
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """Means over the chains of P_i(a) = P(x_i = a | all other sites) and of letters.
+
+    Attributes
+    ----------
+    conditional : float32 [L, q]
+        Mean P_i(a).
+    counted : float32 [L, q]
+        Frequencies of the chains' letters.
+    joint : float32 [L, L padded, q, WIDTH]
+        Mean of P_i(a) [x_j = b] as [i, j, b, a]; j = i and the padding have no meaning.
+    """
+
+    conditional: np.ndarray
+    counted: np.ndarray
+    joint: np.ndarray
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Whether chains forget where they were: overlaps (share of equal letters) in time and between chains.
+
+    Attributes
+    ----------
+    lag : int
+        Sweeps between the two states of a chain.
+    own : float
+        Mean overlap of a chain with its own earlier state.
+    independent : float
+        Mean overlap of different chains, of which each took its own random start.
+    error : float
+        Standard error of the difference of the two.
+    """
+
+    lag: int
+    own: float
+    independent: float
+    error: float
+
+    @property
+    def mixed(self) -> bool:
+        """Whether a chain is no closer to its past than to other chains, within 5 standard errors."""
+        return self.own - self.independent <= _SIGMAS * self.error
+
+
+def mixing(earlier: np.ndarray, later: np.ndarray, lag: int) -> Mixing:
+    """Overlaps of chains `lag` sweeps apart; int8 [M, L] each, M >= 2 (the test of Muntoni et al. 2021)."""
+    own = (earlier == later).mean(axis=1)
+    independent = (later == np.roll(later, 1, axis=0)).mean(axis=1)
+    error = np.sqrt((own.var() + independent.var()) / len(own))
+    return Mixing(lag, float(own.mean()), float(independent.mean()), float(error))
+
+
+def random_states(sites: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Sequences whose letters are drawn site by site with frequencies `sites` [L, q]; int8 [count, L]."""
+    length, letters = sites.shape
+    tokens = np.empty((count, length), dtype=np.int8)
+    for i, reached in enumerate(np.cumsum(sites, axis=1)):
+        tokens[:, i] = np.minimum(np.searchsorted(reached, rng.random(count), side="right"), letters - 1)
+    return tokens
+
+
+class Chains:
+    """Persistent Gibbs chains of a model that may change under them.
+
+    Parameters
+    ----------
+    count, length, letters : int
+        M, L and q <= 24. Buffers take about 2 x 4 x 24 q L^2 bytes.
+    """
+
+    def __init__(self, count: int, length: int, letters: int):
+        groups = -(-length // GROUP)
+        self._letters = letters
+        self._columns = np.zeros((length, count), dtype=np.int8)
+        self._state = np.zeros(count, dtype=np.uint64)
+        self._offsets = np.zeros((groups, count, GROUP), dtype=np.uint16)
+        self._fields = np.full((length, WIDTH), _ABSENT, dtype=np.float32)
+        self._slabs = np.zeros((length, groups, GROUP * letters * WIDTH), dtype=np.float32)
+        self._joint = np.zeros_like(self._slabs)
+
+    def start(self, tokens: np.ndarray, rng: np.random.Generator) -> None:
+        """Put the chains into these states, int8 [M, L], and seed them anew."""
+        self._columns[:] = tokens.T
+        self._state = _seeds(rng, tokens.shape[0])
+        kernels._group_offsets(tokens, self._letters, self._offsets)
+
+    def follow(self, model: Couplings) -> None:
+        """Run by this model from now on."""
+        self._fields[:, : self._letters] = model.fields
+        _load_slabs(model.couplings, self._slabs)
+
+    def sweep(self, sweeps: int) -> None:
+        """Update every site of every chain `sweeps` times, in the order of the sites."""
+        arrays = self._columns, self._offsets, self._fields, self._slabs
+        _sweep(*arrays, sweeps, self._state, numba.get_num_threads())
+
+    def states(self) -> np.ndarray:
+        """A copy of the states, int8 [M, L]."""
+        return np.ascontiguousarray(self._columns.T)
+
+    def expectations(self) -> Expectations:
+        """Means over the chains as they stand; the next call overwrites ``joint``."""
+        length, count = self._columns.shape
+        conditional = np.empty((length, self._letters))
+        arrays = self._columns, self._offsets, self._fields, self._slabs
+        _expect(*arrays, conditional, self._joint)
+        counted = site_frequencies(self._columns.T, np.ones(count, np.float32), self._letters)
+        joint = self._joint.reshape(length, -1, self._letters, WIDTH)
+        return Expectations(conditional.astype(np.float32), counted.astype(np.float32), joint)
+
+
+@jit(parallel=True)
+def _load_slabs(couplings: np.ndarray, slabs: np.ndarray) -> None:
+    length, groups, _ = slabs.shape
+    q = couplings.shape[1]
+    for i in prange(length):
+        rows = slabs[i].reshape((groups * GROUP, q, WIDTH))
+        kernels._load_slab(i, couplings, couplings, np.float32(0.0), rows)
+
+
+@jit
+def _conditionals(
+    offsets: np.ndarray,
+    field: np.ndarray,
+    slab: np.ndarray,
+    weight: float,
+    block: np.ndarray,
+    bits: np.ndarray,
+) -> None:
+    """block[n, a] = weight P(a | the other sites of chain n) at one site, for a block of chains."""
+    rows = block.shape[0]
+    flat = block.reshape(-1)
+    for n in range(rows):
+        block[n] = field
+    for g in range(offsets.shape[0]):
+        part = slab[g]
+        for n in range(rows):
+            o = offsets[g, n]
+            gather_rows(flat, n * WIDTH, part, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]))
+    _subtract_largest(block)
+    kernels._exponentials(flat, bits[: rows * WIDTH], bits[: rows * WIDTH].view(np.float32))
+    _normalise(block, np.float32(weight))
+
+
+@jit(fastmath=True)
+def _subtract_largest(block: np.ndarray) -> None:
+    for n in range(block.shape[0]):
+        top = block[n, 0]
+        for a in range(1, WIDTH):
+            top = max(top, block[n, a])
+        for a in range(WIDTH):
+            block[n, a] -= top
+
+
+@jit(fastmath=True)
+def _normalise(block: np.ndarray, weight: float) -> None:
+    """Rows that sum to the weight."""
+    for n in range(block.shape[0]):
+        total = np.float32(0.0)
+        for a in range(WIDTH):
+            total += block[n, a]
+        scale = weight / total
+        for a in range(WIDTH):
+            block[n, a] *= scale
+
+
+@jit
+def _draw(chances: np.ndarray, letters: int, mark: float) -> int:
+    """The letter at which the sum of the chances passes the mark."""
+    letter = 0
+    reached = float(chances[0])
+    while letter < letters - 1 and reached <= mark:
+        letter += 1
+        reached += chances[letter]
+    return letter
+
+
+@jit(parallel=True)
+def _sweep(
+    columns: np.ndarray,
+    offsets: np.ndarray,
+    fields: np.ndarray,
+    slabs: np.ndarray,
+    sweeps: int,
+    state: np.ndarray,
+    shares: int,
+) -> None:
+    """Gibbs sweeps of all chains. They are independent, so that `shares` changes no result."""
+    length, chains = columns.shape
+    letters = slabs.shape[2] // (GROUP * WIDTH)
+    size = (chains + shares - 1) // shares
+    for k in prange(shares):
+        block = np.empty((BLOCK, WIDTH), dtype=np.float32)
+        bits = np.empty(BLOCK * WIDTH, dtype=np.int32)
+        end = min((k + 1) * size, chains)
+        for _ in range(sweeps):
+            for i in range(length):  # sites outside: a slab stays in the second-level cache for a whole share
+                group, place = i // GROUP, i % GROUP
+                for start in range(k * size, end, BLOCK):
+                    part = block[: min(BLOCK, end - start)]
+                    picked = offsets[:, start : start + part.shape[0]]
+                    _conditionals(picked, fields[i], slabs[i], 1.0, part, bits)
+                    for n in range(part.shape[0]):
+                        mark = _uniform(state[start + n : start + n + 1])
+                        letter = _draw(part[n], letters, mark)
+                        columns[i, start + n] = letter
+                        picked[group, n, place] = (place * letters + letter) * WIDTH
+
+
+@jit(parallel=True)
+def _expect(
+    columns: np.ndarray,
+    offsets: np.ndarray,
+    fields: np.ndarray,
+    slabs: np.ndarray,
+    conditional: np.ndarray,
+    joint: np.ndarray,
+) -> None:
+    """Means over the chains of P_i(a), and of P_i(a) [x_j = b] in the layout of the slabs."""
+    length, chains = columns.shape
+    for i in prange(length):
+        block = np.empty((BLOCK, WIDTH), dtype=np.float32)
+        bits = np.empty(BLOCK * WIDTH, dtype=np.int32)
+        conditional[i] = 0.0
+        joint[i] = 0.0
+        for start in range(0, chains, BLOCK):
+            part = block[: min(BLOCK, chains - start)]
+            picked = offsets[:, start : start + part.shape[0]]
+            _conditionals(picked, fields[i], slabs[i], 1.0 / chains, part, bits)
+            for n in range(part.shape[0]):
+                for a in range(conditional.shape[1]):
+                    conditional[i, a] += part[n, a]
+            kernels._scatter_block(picked, part, joint[i])
