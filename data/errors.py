@@ -73,5 +73,9 @@ class ConfigError(CovarionError):
     """A configuration that breaks its schema."""
 
 
+class MemoryLimitError(CovarionError):
+    """A run that needs more memory than there is."""
+
+
 class MapError(CovarionError):
     """A score map or refiner checkpoint that cannot be used."""

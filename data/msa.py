@@ -179,7 +179,8 @@ def _fill_tokens(
     unknown = tokens == UNKNOWN
     count = int(np.count_nonzero(unknown))
     tokens[unknown] = GAP
-    if (tokens[1:] == GAP).all():
+    del unknown  # as large as the tokens
+    if tokens[1:].min() == GAP:
         raise AlignmentError(
             "every row but the query holds nothing but gaps in the query's columns",
             file=path,

@@ -2,7 +2,9 @@
 
 Prints tab-separated ``i j aa_i aa_j score``, 1-based query columns with i < j. With ``-o MAP.npz`` also
 writes score, raw, columns, query and neff; several alignments with ``--out-dir DIR`` get NAME.tsv and
-NAME.npz each. Exit code 0 only when every alignment went through.
+NAME.npz each. ``--bootstrap B`` adds the columns ``mean sd top`` (share of B bootstrap replicates that rank
+the pair among the best L), ``--nulls M`` the columns ``p q`` against M alignments of independent sites.
+Exit code 0 only when every alignment went through.
 """
 
 import argparse
@@ -13,9 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from data.msa import Alignment
 
-METHODS = ("mi", "mean-field", "ridge", "plm")
+METHODS = ("mi", "mean-field", "ridge", "gaussian", "plm", "plm-asymmetric", "boltzmann")
+CORRECTIONS = ("apc", "raw", "entropy", "low-rank")
 _SUFFIXES = (".gz", ".a3m", ".a2m", ".fasta", ".fas", ".fa", ".sto", ".stockholm", ".aln")
 
 
@@ -35,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
             if options.out_dir:
                 print(f"{number}/{len(options.alignment)} {path}", file=sys.stderr)
             _run(path, options)
-        except (CovarionError, OSError) as error:
+        except (CovarionError, OSError, RuntimeError) as error:
             print(f"error: {error}", file=sys.stderr)
             failed += 1
     return 1 if failed else 0
@@ -55,6 +60,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--query", default="", help="name or sequence of the query's row (default: the first)"
     )
+    parser.add_argument("--correction", choices=CORRECTIONS, default="apc", help="of the score (default apc)")
+    parser.add_argument("--device", default="cpu", help="of plm: cpu, or a device of torch such as cuda")
+    parser.add_argument("--bootstrap", type=int, default=0, metavar="B", help="replicates, at least 2")
+    parser.add_argument("--nulls", type=int, default=0, metavar="M", help="alignments of independent sites")
+    parser.add_argument("--seed", type=int, default=0, help="of bootstrap and nulls")
+    parser.add_argument("--memory", type=float, metavar="GB", help="refuse what needs more")
     parser.add_argument("-o", "--output", metavar="MAP.npz", help="write the maps of one alignment here")
     parser.add_argument("--out-dir", metavar="DIR", help="write NAME.tsv and NAME.npz of each alignment here")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is done")
@@ -66,6 +77,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     names = [_stem(path) for path in options.alignment]
     if len(set(names)) < len(names):
         parser.error(f"two alignments would write the same file: {', '.join(sorted(names))}")
+    if options.bootstrap < 0 or options.bootstrap == 1 or options.nulls < 0 or options.seed < 0:
+        parser.error("--bootstrap must be 0 or at least 2, --nulls and --seed not negative")
+    if options.device != "cpu" and options.method != "plm":
+        parser.error("only --method plm runs on a --device")
     if options.threads < 1 or options.min_separation < 1 or not 0 < options.identity <= 1:
         parser.error("--threads and --min-separation must be at least 1, --identity in (0, 1]")
     return options
@@ -89,7 +104,7 @@ def _run(path: str, options: argparse.Namespace) -> None:
     if alignment.tokens.shape[1] < 2:
         raise AlignmentError("the query has fewer than two columns", file=path, value=alignment.query)
     maps = _maps(alignment, options)
-    table = _table(alignment.query, maps["score"], options.min_separation)
+    table = _table(alignment.query, maps, options.min_separation)
     output = Path(options.out_dir, f"{_stem(path)}.npz") if options.out_dir else options.output
     if output:
         save_arrays(output, **maps)
@@ -99,34 +114,80 @@ def _run(path: str, options: argparse.Namespace) -> None:
         _print(table)
 
 
-def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict:
+def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]:
     """The arrays of MAP.npz."""
     import numpy as np
 
-    from dca.methods import infer
+    from dca.memory import require_memory
+    from dca.methods import Settings, corrected, infer
     from dca.weights import effective_number, sequence_weights
 
-    weights = sequence_weights(alignment.tokens, options.identity)
-    _, found = infer(alignment.tokens, weights, options.method)
-    return {
-        "score": found[options.method],
-        "raw": found[f"{options.method}_raw"],
+    tokens = alignment.tokens
+    if options.device == "cpu":  # a device looks after its own memory
+        limit = None if options.memory is None else int(options.memory * 1e9)
+        rows, length = tokens.shape
+        require_memory(options.method, rows, length, options.threads, limit)
+    weights = sequence_weights(tokens, options.identity)
+    model, found = infer(tokens, weights, options.method, Settings(device=options.device))
+    raw = found[f"{options.method}_raw"]
+    maps: dict[str, Any] = {
+        "score": corrected(raw, options.correction, tokens, weights),
+        "raw": raw,
         "columns": alignment.columns,
         "query": np.array(alignment.query),
         "neff": np.float32(effective_number(weights)),
     }
+    if options.bootstrap or options.nulls:
+        maps |= _uncertainty(tokens, weights, options, model, maps["score"])
+    return maps
 
 
-def _table(query: str, score: Any, min_separation: int) -> str:
-    """Lines ``i j aa_i aa_j score`` of all pairs, best first, ties by (i, j)."""
+def _uncertainty(
+    tokens: "np.ndarray", weights: "np.ndarray", options: argparse.Namespace, model: Any, score: "np.ndarray"
+) -> dict[str, Any]:
+    """Arrays of the bootstrap and of the nulls, whichever were asked for."""
+    import numpy as np
+
+    from dca.methods import Settings, corrected, infer
+    from dca.significance import coupling_significance
+    from dca.uncertainty import bootstrap, plm_scores
+
+    def map_of(tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        found = infer(tokens, weights, options.method, Settings(device=options.device))[1]
+        return corrected(found[f"{options.method}_raw"], options.correction, tokens, weights)
+
+    warm = options.method == "plm" and options.correction == "apc" and options.device == "cpu"
+    again = plm_scores if warm else lambda tokens, weights, start: (None, map_of(tokens, weights))
+    arrays: dict[str, Any] = {}
+    streams = np.random.default_rng(options.seed).spawn(2)
+    if options.bootstrap:
+        drawn = bootstrap(
+            tokens, weights, again, options.bootstrap, streams[0], start=model if warm else None,
+            identity=options.identity, min_separation=options.min_separation,
+        )  # fmt: skip
+        arrays |= {"mean": drawn.mean, "sd": drawn.standard_deviation, "top": drawn.top_frequency}
+    if options.nulls:
+        tested = coupling_significance(
+            tokens, weights, map_of, streams[1], options.nulls, observed=score,
+            min_separation=options.min_separation,
+        )  # fmt: skip
+        message = "%d nulls: the smallest possible p is %.2g, in the smallest stratum %.2g"
+        logging.warning(message, tested.nulls, tested.smallest_p, tested.coarsest_p)
+        arrays |= {"p": tested.p, "q": tested.q, "smallest_p": np.float64(tested.smallest_p)}
+    return arrays
+
+
+def _table(query: str, maps: dict[str, Any], min_separation: int) -> str:
+    """Lines ``i j aa_i aa_j score ...`` of all pairs, best first, ties by (i, j)."""
     import numpy as np
 
     first, second = np.triu_indices(len(query), min_separation)
-    values = score[first, second]
-    order = np.argsort(-values, kind="stable")
+    order = np.argsort(-maps["score"][first, second], kind="stable")
+    first, second = first[order], second[order]
+    columns = [maps[name][first, second] for name in ("score", "mean", "sd", "top", "p", "q") if name in maps]
     lines = [
-        f"{i + 1}\t{j + 1}\t{query[i]}\t{query[j]}\t{value:.6g}\n"
-        for i, j, value in zip(first[order], second[order], values[order], strict=True)
+        f"{i + 1}\t{j + 1}\t{query[i]}\t{query[j]}\t" + "\t".join(f"{value:.6g}" for value in values) + "\n"
+        for i, j, *values in zip(first, second, *columns, strict=True)
     ]
     return "".join(lines)
 

@@ -18,9 +18,11 @@ def zero_sum(model: Couplings) -> Couplings:
     _centre(model.couplings, couplings, over_b, over_a)
     first, second = np.triu_indices(length, 1)
     overall = over_b.mean(axis=1, keepdims=True)
+    over_b -= overall  # in place: the two are a good third of the couplings
+    over_a -= overall
     fields = model.fields.astype(np.float64)
-    np.add.at(fields, first, over_b - overall)
-    np.add.at(fields, second, over_a - overall)
+    np.add.at(fields, first, over_b)
+    np.add.at(fields, second, over_a)
     fields -= fields.mean(axis=1, keepdims=True)
     return Couplings(fields.astype(np.float32), couplings)
 

@@ -38,10 +38,11 @@ def ridge(tokens: np.ndarray, weights: np.ndarray, shrinkage: float = SHRINKAGE)
     """
     neff = float(weights.sum(dtype=np.float64))
     sites = site_frequencies(tokens, weights)
-    pairs = pair_frequencies(tokens, weights)
     # The weighted estimate's denominator, as trRosetta has it: sum(w) - sqrt(mean(w)).
     scale = neff / max(neff - np.sqrt(neff / weights.size), 1e-6)
-    blocks = negative_inverse_blocks(covariance(sites, pairs, Q, scale, shrinkage / np.sqrt(neff)), Q, Q)
+    # The frequencies have no name: they are gone before the inverse needs the room.
+    matrix = covariance(sites, pair_frequencies(tokens, weights), Q, scale, shrinkage / np.sqrt(neff))
+    blocks = negative_inverse_blocks(matrix, Q, Q)
     smooth = (neff * sites + 1 / Q) / (neff + 1)
     return Couplings(np.log(smooth / smooth[:, -1:]).astype(np.float32), blocks)
 

@@ -61,7 +61,8 @@ def mutual_information(tokens: np.ndarray, weights: np.ndarray, pseudocount: flo
     neff = float(weights.sum(dtype=np.float64))
     q = pairs.shape[1]
     share = pseudocount / (neff + pseudocount)
-    pairs = (1 - share) * pairs + np.float32(share / q**2)
+    pairs *= np.float32(1 - share)
+    pairs += np.float32(share / q**2)
     information = np.zeros(pairs.shape[0], dtype=np.float32)
     _information(pairs, information)
     return square(information, tokens.shape[1])

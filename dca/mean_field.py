@@ -49,6 +49,8 @@ def mean_field(tokens: np.ndarray, weights: np.ndarray, pseudocount: float = 0.5
         site_frequencies(tokens, weights), pair_frequencies(tokens, weights), pseudocount
     )
     kept = sites.shape[1] - 1  # the gap is the reference letter of the lattice gas
-    blocks = negative_inverse_blocks(covariance(sites, pairs, kept), kept, kept + 1)
+    matrix = covariance(sites, pairs, kept)
+    del pairs  # the inverse needs the room
+    blocks = negative_inverse_blocks(matrix, kept, kept + 1)
     fields = np.log(sites / sites[:, -1:]).astype(np.float32)
     return Couplings(fields, blocks)

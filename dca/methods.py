@@ -1,6 +1,7 @@
-"""The methods by name, behind one interface: tokens, weights, settings -> couplings and named maps."""
+"""The methods by name, behind one interface: tokens, weights, settings -> couplings -> named maps."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,22 +10,36 @@ from data.alphabet import GAP, LETTERS
 from data.store import load_arrays, save_arrays
 from dca.couplings import Couplings, pair_index
 from dca.gauge import zero_sum
-from dca.gaussian import ridge
 from dca.maps import apc, direct_information, frobenius, mutual_information
-from dca.mean_field import mean_field
-from dca.pseudolikelihood import pseudolikelihood
 from dca.weights import effective_number, sequence_weights
 
 logger = logging.getLogger(__name__)
 
-METHODS = ("mi", "mean-field", "ridge", "plm")
-VERSION = 1  # raise it when a change alters numbers: finished couplings are then computed anew
+METHODS = ("mi", "mean-field", "ridge", "gaussian", "plm", "plm-asymmetric", "boltzmann")
+VERSION = 2  # raise it when a change alters numbers: finished couplings are then computed anew
+CORRECTIONS = ("apc", "raw", "entropy", "low-rank")
 MIN_SEPARATION = 6
 BLOCKS_PER_COLUMN = 3
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose beyond the method.
+
+    Attributes
+    ----------
+    pseudocount : float
+        Of mean-field DCA, in (0, 1].
+    device : str
+        Of ``plm``: ``cpu`` for the compiled kernels, or a device of torch such as ``cuda``.
+    """
+
+    pseudocount: float = 0.5
+    device: str = "cpu"
+
+
 def infer(
-    tokens: np.ndarray, weights: np.ndarray, method: str, pseudocount: float = 0.5
+    tokens: np.ndarray, weights: np.ndarray, method: str, settings: Settings | None = None
 ) -> tuple[Couplings | None, dict[str, np.ndarray]]:
     """Couplings and maps of one method.
 
@@ -33,9 +48,8 @@ def infer(
     tokens : int8 [N, L]
     weights : float32 [N]
     method : str
-        ``mi`` (mutual information over 21 letters), ``mean-field``, ``ridge`` or ``plm``.
-    pseudocount : float
-        Of mean-field DCA.
+        One of `METHODS`; ``mi`` is mutual information over 21 letters.
+    settings : Settings, optional
 
     Returns
     -------
@@ -50,17 +64,63 @@ def infer(
     ValueError
         No such method.
     """
+    settings = settings or Settings()
     if method == "mi":
         return None, _named(method, mutual_information(tokens, weights))
+    model = infer_couplings(tokens, weights, method, settings)
+    maps = {}
     if method == "mean-field":
-        model = mean_field(tokens, weights, pseudocount)
-        direct = apc(direct_information(model, tokens, weights, pseudocount))
-        model = zero_sum(model)
-        return model, _named(method, frobenius(model)) | {"mean-field_di": direct}
-    if method not in METHODS:
-        raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
-    model = zero_sum((ridge if method == "ridge" else pseudolikelihood)(tokens, weights))
-    return model, _named(method, frobenius(model))
+        direct = direct_information(model, tokens, weights, settings.pseudocount)
+        maps["mean-field_di"] = apc(direct)
+    model = zero_sum(model)
+    return model, _named(method, frobenius(model)) | maps
+
+
+def infer_couplings(tokens: np.ndarray, weights: np.ndarray, method: str, settings: Settings) -> Couplings:
+    """Fields and couplings of one method, in the gauge that the method leaves them in.
+
+    Modules are loaded as they are asked for: a run pays for the kernels of its own method.
+    """
+    if method == "mean-field":
+        from dca.mean_field import mean_field
+
+        return mean_field(tokens, weights, settings.pseudocount)
+    if method == "plm" and settings.device != "cpu":
+        from dca.device import pseudolikelihood_on_device
+
+        return pseudolikelihood_on_device(tokens, weights, device=settings.device)
+    if method == "plm":
+        from dca.pseudolikelihood import pseudolikelihood
+
+        return pseudolikelihood(tokens, weights)
+    if method == "plm-asymmetric":
+        from dca.asymmetric import asymmetric_pseudolikelihood
+
+        return asymmetric_pseudolikelihood(tokens, weights)
+    if method == "boltzmann":
+        from dca.boltzmann import boltzmann
+
+        return boltzmann(tokens, weights)
+    if method in ("ridge", "gaussian"):
+        from dca import gaussian
+
+        return (gaussian.ridge if method == "ridge" else gaussian.gaussian)(tokens, weights)
+    raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
+
+
+def corrected(raw: np.ndarray, correction: str, tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A raw map with one of `CORRECTIONS` taken off; ``raw`` leaves it as it is."""
+    from dca import corrections
+
+    if correction == "apc":
+        return apc(raw)
+    if correction == "entropy":
+        return corrections.entropy_correction(raw, tokens, weights)
+    if correction == "low-rank":
+        return corrections.low_rank_sparse(raw)
+    if correction != "raw":
+        raise ValueError(f"correction {correction!r} is none of {', '.join(CORRECTIONS)}")
+    return raw.astype(np.float32)
 
 
 def _named(method: str, raw: np.ndarray) -> dict[str, np.ndarray]:
@@ -73,6 +133,7 @@ def infer_maps(
     methods: list[str],
     identity: float = 0.8,
     pseudocount: float = 0.5,
+    device: str = "cpu",
 ) -> None:
     """Run all methods on an ``alignment.npz`` and write weights, maps, couplings and contact blocks.
 
@@ -85,7 +146,10 @@ def infer_maps(
     methods : list of str
     identity : float
         Rows at least this identical share one vote.
+    pseudocount, device
+        See `Settings`.
     """
+    settings = Settings(pseudocount, device)
     tokens = load_arrays(alignment)["tokens"]
     weights = sequence_weights(tokens, identity)
     neff = effective_number(weights)
@@ -93,7 +157,7 @@ def infer_maps(
     maps: dict[str, Any] = {}
     for method in methods:
         logger.info("method %s", method)
-        model, found = infer(tokens, weights, method, pseudocount)
+        model, found = infer(tokens, weights, method, settings)
         maps |= found
         if method == "plm" and model is not None:
             _save_couplings(model, found["plm"], outputs)

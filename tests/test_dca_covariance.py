@@ -25,5 +25,5 @@ def test_inverse_in_single_precision(condition, tolerance):
 def test_what_is_not_positive_definite_is_refused():
     matrix = positive(10, 300, np.random.default_rng(2))
     matrix[5, 5] = -1.0
-    with pytest.raises(np.linalg.LinAlgError, match="300 variables.*pseudocount"):
+    with pytest.raises(np.linalg.LinAlgError, match=r"300 variables.*pseudocount"):
         inverse_of_positive(matrix.astype(np.float32))

@@ -1,6 +1,7 @@
 """python -m dca: output, files, failures."""
 
 import gzip
+import itertools
 import os
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from pathlib import Path
 import golden
 import numpy as np
 import pytest
+import torch
 
 from data.alphabet import decode
-from dca.__main__ import main
+from dca import methods
+from dca.__main__ import CORRECTIONS, METHODS, main
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,7 +31,7 @@ def rows_of(text):
     return [line.split("\t") for line in text.splitlines()]
 
 
-@pytest.mark.parametrize("method", ["mi", "mean-field", "ridge", "plm"])
+@pytest.mark.parametrize("method", METHODS)
 def test_prints_pairs_and_writes_the_map(fasta, tmp_path, capsys, method):
     out = tmp_path / "map.npz"
     assert main([str(fasta), "--method", method, "-o", str(out)]) == 0
@@ -50,6 +53,66 @@ def test_prints_pairs_and_writes_the_map(fasta, tmp_path, capsys, method):
         assert j - i >= 6
         assert (one, two) == (query[i], query[j])
         assert float(value) == pytest.approx(score[i, j], rel=1e-4, abs=1e-5)
+
+
+def test_names_are_those_of_the_package():
+    assert METHODS == methods.METHODS
+    assert CORRECTIONS == methods.CORRECTIONS
+
+
+def test_corrections_give_their_own_order(fasta, tmp_path):
+    scores = {}
+    for correction in CORRECTIONS:
+        out = tmp_path / f"{correction}.npz"
+        assert main([str(fasta), "--method", "mi", "--correction", correction, "-o", str(out)]) == 0
+        with np.load(out) as arrays:
+            scores[correction] = arrays["score"]
+            np.testing.assert_array_equal(arrays["score"], arrays["score"].T)
+            if correction == "raw":
+                np.testing.assert_array_equal(arrays["score"], arrays["raw"])
+    for one, two in itertools.combinations(scores.values(), 2):
+        assert not np.allclose(one, two)
+
+
+@pytest.mark.parametrize("method", ["ridge", "plm"])
+def test_uncertainty_columns(fasta, tmp_path, capsys, method):
+    out = tmp_path / "map.npz"
+    command = [str(fasta), "--method", method, "--bootstrap", "3", "--nulls", "2", "-o", str(out)]
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    rows = rows_of(first)
+    assert {len(row) for row in rows} == {10}
+    values = np.array([row[4:] for row in rows], dtype=float)
+    with np.load(out) as arrays:
+        i, j = (np.array([int(row[k]) - 1 for row in rows]) for k in (0, 1))
+        for k, name in enumerate(("score", "mean", "sd", "top", "p", "q")):
+            np.testing.assert_allclose(values[:, k], arrays[name][i, j], rtol=1e-4, atol=1e-6)
+        smallest = float(arrays["smallest_p"])
+    assert set(np.round(values[:, 3] * 3, 4)) <= {0, 1, 2, 3}
+    assert values[:, 3].sum() == pytest.approx(24, rel=1e-4)  # L pairs a replicate
+    assert (values[:, 2] > 0).all()
+    assert smallest * 0.999 <= values[:, 4].min() <= values[:, 4].max() <= 1
+    assert (values[:, 5] >= values[:, 4] - 1e-6).all()
+    assert main(command) == 0
+    assert capsys.readouterr().out == first
+    assert main([*command, "--seed", "1"]) == 0
+    assert capsys.readouterr().out != first
+
+
+def test_too_little_memory_is_told_before_any_work(fasta, tmp_path, capsys):
+    out = tmp_path / "map.npz"
+    assert main([str(fasta), "--memory", "0.01", "-o", str(out)]) == 1
+    captured = capsys.readouterr()
+    assert "GB" in captured.err
+    assert captured.out == ""
+    assert not out.exists()
+
+
+def test_no_device_is_an_error_and_not_a_fallback(fasta, tmp_path, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert main([str(fasta), "--device", "cuda", "-o", str(tmp_path / "map.npz")]) == 1
+    assert "cuda" in capsys.readouterr().err
 
 
 def test_options_change_what_they_say(fasta, tmp_path, capsys):
@@ -107,6 +170,8 @@ def test_bad_alignments_leave_no_file(tmp_path, capsys, text):
         ["a.fa", "b.fa", "-o", "x"],
         ["a.fa", "c/a.fa", "--out-dir", "d"],
         ["a.fa", "--identity", "2"],
+        ["a.fa", "--bootstrap", "1"],
+        ["a.fa", "--method", "mi", "--device", "cuda"],
     ],
 )
 def test_wrong_usage(arguments, capsys):

@@ -1,0 +1,314 @@
+"""Memory: predictions against the arrays and real runs, what is available, refusals, 64-bit places."""
+
+import mmap
+import subprocess
+import sys
+from pathlib import Path
+
+import golden
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.alphabet import Q, decode
+from data.errors import CovarionError, MemoryLimitError
+from dca import kernels, memory, vector, weights
+from dca.accelerate import jit
+from dca.boltzmann import BoltzmannSettings
+from dca.couplings import pair_index
+from dca.memory import available_bytes, predicted_bytes, require_memory
+from dca.methods import METHODS
+
+ROOT = Path(__file__).resolve().parent.parent
+GIGA = 10**9
+NOWHERE = dict.fromkeys(("meminfo", "own_cgroups", "cgroup_root", "statm"), "/nowhere")
+sizes = st.integers(2, 5000)
+
+
+def test_constants_are_those_of_the_kernels():
+    assert (memory.GROUP, memory.WIDTH) == (kernels.GROUP, vector.WIDTH)
+    assert (memory.PLANES, memory.CHUNKS) == (weights._PLANES, weights._CHUNKS)
+    assert BoltzmannSettings().chains == memory.CHAINS
+    assert tuple(memory._INFERENCES) == METHODS
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ValueError, match="'plmdca' is none of mi, mean-field"):
+        predicted_bytes("plmdca", 100, 50)
+
+
+def test_parts_are_the_sizes_of_the_arrays():
+    length = 37
+    assert memory._packed(length) == np.zeros((37 * 36 // 2, Q, Q), np.float32).nbytes
+    assert memory._slab(length) == np.zeros((5, kernels.GROUP * Q * vector.WIDTH), np.float32).nbytes
+    assert memory._padded(length) == 40
+    assert memory._padded(40) == 40
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(rows=st.integers(2, 10**6), length=sizes, threads=st.integers(1, 64))
+def test_more_of_anything_never_needs_less(method, rows, length, threads):
+    size = predicted_bytes(method, rows, length, threads)
+    assert type(size) is int
+    assert predicted_bytes(method, rows + 1, length, threads) > size
+    assert predicted_bytes(method, rows, length + 1, threads) >= size
+    assert predicted_bytes(method, rows, length, threads + 1) >= size
+
+
+@pytest.mark.parametrize("length", [300, 1000, 3000])
+def test_plm_needs_less_than_ccmpred(length):
+    rows = 1000
+    ours = predicted_bytes("plm", rows, length) - predicted_bytes("plm", rows, 8)
+    assert ours < 16 * 21 * 32 * length**2 + 4 * rows * length
+
+
+def test_the_named_cases_fit():
+    assert predicted_bytes("plm", 20_000, 1000) < 12 * GIGA
+    assert predicted_bytes("plm", 300_000, 150) < GIGA
+
+
+# What is there
+
+
+@pytest.fixture
+def system(tmp_path):
+    """Files of /proc and /sys of a system without cgroups, and a function that adds more."""
+
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    write("meminfo", "MemTotal:       32000000 kB\nMemFree: 1 kB\nMemAvailable:    9000000 kB\n")
+    paths = {"meminfo": tmp_path / "meminfo", "own_cgroups": tmp_path / "cgroup"}
+    return write, paths | {"cgroup_root": tmp_path / "sys", "statm": tmp_path / "statm"}
+
+
+def test_free_memory_is_what_the_kernel_calls_available(system):
+    _, paths = system
+    assert available_bytes(**paths) == (9_000_000 * 1024, "free memory")
+
+
+def test_what_the_process_holds_counts_as_free_but_not_against_the_limit(system):
+    write, paths = system
+    write("statm", "9000 1000 300 1 0 500 0\n")
+    held = 1000 * mmap.PAGESIZE
+    assert available_bytes(**paths) == (9_000_000 * 1024 + held, "free memory")
+    assert available_bytes(5 * GIGA, **paths) == (5 * GIGA, "--memory")
+
+
+def test_the_limit_counts_where_it_is_least(system):
+    _, paths = system
+    assert available_bytes(5 * GIGA, **paths) == (5 * GIGA, "--memory")
+    assert available_bytes(50 * GIGA, **paths)[1] == "free memory"
+    assert available_bytes(5 * GIGA, **NOWHERE) == (5 * GIGA, "--memory")
+    assert available_bytes(**NOWHERE) == (sys.maxsize, "no known limit")
+
+
+def test_a_group_of_version_2_without_what_it_uses(system):
+    write, paths = system
+    write("cgroup", "0::/slice/job\n")
+    write("sys/slice/job/memory.max", "4000000000\n")
+    write("sys/slice/job/memory.current", "1500000000\n")
+    write("sys/slice/job/memory.stat", "anon 5\nactive_file 200000000\ninactive_file 300000000\n")
+    assert available_bytes(**paths) == (3 * GIGA, "the cgroup's limit")
+    write("sys/slice/job/memory.max", "max\n")
+    assert available_bytes(**paths)[1] == "free memory"
+
+
+def test_groups_above_count_too(system):
+    write, paths = system
+    write("cgroup", "0::/slice/job\n")
+    write("sys/slice/job/memory.max", "max\n")
+    write("sys/slice/job/memory.current", "1\n")
+    write("sys/slice/memory.max", "3000000000\n")
+    write("sys/slice/memory.current", "1000000000\n")
+    assert available_bytes(**paths) == (2 * GIGA, "the cgroup's limit")
+    write("sys/memory.max", "1000000000\n")  # inside a container our own group stands at the top
+    assert available_bytes(**paths) == (GIGA, "the cgroup's limit")
+    write("sys/memory.current", "2000000000\n")
+    assert available_bytes(**paths) == (0, "the cgroup's limit")
+
+
+def test_groups_of_version_1(system):
+    write, paths = system
+    write("cgroup", "8:pids:/x\n4:cpu,memory:/docker/a\n0::/\nbroken\n")
+    write("sys/memory/docker/a/memory.limit_in_bytes", "9223372036854771712\n")
+    assert available_bytes(**paths)[1] == "free memory"
+    write("sys/memory/memory.limit_in_bytes", "6000000000\n")
+    write("sys/memory/memory.usage_in_bytes", "5000000000\n")
+    write("sys/memory/memory.stat", "inactive_file 7\ntotal_inactive_file 500000000\n")
+    assert available_bytes(**paths) == (1_500_000_000, "the cgroup's limit")
+
+
+def test_this_machine_has_some_memory():
+    size, name = available_bytes()
+    assert size > 10**7
+    assert name in ("free memory", "the cgroup's limit", "no known limit")
+
+
+# Refusals
+
+
+def test_what_fits_is_not_refused():
+    require_memory("plm", 1000, 100, limit=GIGA, **NOWHERE)
+    size = predicted_bytes("plm", 1000, 100)
+    require_memory("plm", 1000, 100, limit=size, **NOWHERE)
+    with pytest.raises(MemoryLimitError):
+        require_memory("plm", 1000, 100, limit=size - 1, **NOWHERE)
+
+
+def test_a_refusal_says_how_much_and_the_ways_out():
+    with pytest.raises(CovarionError) as caught:
+        require_memory("plm", 20_000, 1000, limit=4 * GIGA, **NOWHERE)
+    message = str(caught.value)
+    assert "plm on 20000 sequences and 1000 columns needs 5.9 GB of memory" in message
+    assert "found: 4.0 GB (--memory)" in message
+    for other in ("mean-field", "ridge", "plm-asymmetric"):
+        size = predicted_bytes(other, 20_000, 1000)
+        assert f"--method {other} ({memory._up(size)} GB)" in message
+    assert "a domain of at most" in message
+    assert "a machine that gives 5.9 GB" in message
+    assert "sequences (" not in message  # no number of rows would do
+
+
+@given(
+    method=st.sampled_from(METHODS), rows=st.integers(2, 500_000), length=sizes, limit=st.integers(1, 2**36)
+)
+def test_every_way_out_fits(method, rows, length, limit):
+    try:
+        require_memory(method, rows, length, 2, limit, **NOWHERE)
+    except MemoryLimitError as error:
+        assert predicted_bytes(method, rows, length, 2) > limit
+        for way in error.remedy.split("; or ")[:-1]:
+            words = way.split()
+            if words[0] == "--method":
+                assert predicted_bytes(words[1], rows, length, 2) <= limit
+                assert words[1] != method
+            elif words[1] == "domain":
+                assert predicted_bytes(method, rows, int(words[5]), 2) <= limit
+                assert (
+                    predicted_bytes(method, rows, int(words[5]) + 1, 2) > limit or int(words[5]) == length - 1
+                )
+            else:
+                assert predicted_bytes(method, int(words[2]), length, 2) <= limit
+    else:
+        assert predicted_bytes(method, rows, length, 2) <= limit
+
+
+def test_fewer_sequences_are_a_way_out_of_deep_alignments():
+    with pytest.raises(MemoryLimitError, match=r"at most \d+ sequences \(0\.4 GB\)"):
+        require_memory("plm", 300_000, 150, limit=4 * 10**8, **NOWHERE)
+
+
+def test_gigabytes_are_never_said_too_small():
+    assert memory._up(5_000_000_000) == "5.0"
+    assert memory._up(5_000_000_001) == "5.1"
+
+
+# 64-bit places, at a length where CCMpred and plmc overflow; nothing is allocated
+
+
+LENGTH = 3000
+PAIRS = LENGTH * (LENGTH - 1) // 2
+
+
+@jit
+def _place(i, j, length):
+    """The expression with which the kernels find a pair."""
+    return i * length - i * (i + 1) // 2 + j - i - 1
+
+
+@jit
+def _flat(p, a, b, q):
+    """Offset of one coupling in [P, q, q]."""
+    return (p * q + a) * q + b
+
+
+def naive_place(i, j, length):
+    return sum(length - 1 - row for row in range(i)) + j - i - 1
+
+
+@pytest.mark.parametrize(("i", "j"), [(0, 1), (0, 2999), (1, 2), (1234, 2345), (2900, 2950), (2998, 2999)])
+def test_places_of_pairs_are_exact(i, j):
+    place = naive_place(i, j, LENGTH)
+    assert pair_index(i, j, LENGTH) == place
+    assert pair_index(np.array([i]), np.array([j]), LENGTH)[0] == place
+    assert _place(np.int64(i), np.int64(j), np.int64(LENGTH)) == place
+    assert int(_flat(np.int64(place), 20, 20, Q)) == place * Q * Q + Q * Q - 1
+
+
+def test_the_kernels_hold_that_expression():
+    for module in ("kernels", "descent", "asymmetric", "boltzmann"):
+        text = (ROOT / "dca" / f"{module}.py").read_text()
+        assert "p = i * length - i * (i + 1) // 2 + j - i - 1" in text or "first * (first + 1) // 2" in text
+
+
+def test_offsets_pass_31_bits_and_are_whole():
+    last = _flat(_place(np.int64(2998), np.int64(2999), np.int64(LENGTH)), 20, 20, Q)
+    assert isinstance(last, int)  # a float would lose digits; 32 bits would wrap
+    assert last == PAIRS * Q * Q - 1 == 1_983_838_499
+    assert 4 * last > 2**31  # bytes
+    longer = 3200
+    assert _flat(_place(np.int64(3198), np.int64(3199), np.int64(longer)), 20, 20, Q) > 2**31
+
+
+@pytest.mark.parametrize("length", [2, 3, 600, 2800, 3000, 46_341, 100_000])
+def test_columns_of_pairs(length):
+    assert kernels._columns_of(length * (length - 1) // 2) == length
+
+
+def test_sizes_at_3000_columns_are_exact():
+    assert memory._packed(LENGTH) == 4 * 441 * 4_498_500 == 7_935_354_000
+    assert LENGTH * memory._slab(LENGTH) == 3000 * 3000 * 21 * 24 * 4
+    expected = 4 * memory._packed(LENGTH) + LENGTH * memory._slab(LENGTH)
+    assert expected < predicted_bytes("plm", 2, LENGTH) < 1.1 * expected
+
+
+# Real runs
+
+
+def measured(arguments):
+    """Largest resident memory of a run, started by a small process: a child inherits its parent's peak."""
+    launcher = (
+        "import os, resource, sys\n"
+        "child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ,"
+        " file_actions=[(os.POSIX_SPAWN_OPEN, 1, '/dev/null', os.O_WRONLY, 0)])\n"
+        "_, status, used = os.wait4(child, 0)\n"
+        "print(used.ru_maxrss * (1 if sys.platform == 'darwin' else 1024))\n"
+        "sys.exit(os.waitstatus_to_exitcode(status))"
+    )
+    command = [sys.executable, "-I", "-S", "-c", launcher, sys.executable, "-m", "dca", *arguments]
+    return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def alignment(path, rows, length):
+    rng = np.random.default_rng(0)
+    profile = rng.dirichlet(np.full(Q, 0.3), size=length)
+    tokens = np.stack([rng.choice(Q, size=rows, p=column) for column in profile], axis=1)
+    tokens[0] = rng.integers(0, 20, length)
+    path.write_text(
+        "".join(f">sequence{n} of a family of this length\n{decode(row)}\n" for n, row in enumerate(tokens))
+    )
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rows", "length"), [(200, 60), (300, 300), (20_000, 40)])
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "boltzmann"])
+def test_prediction_within_15_percent_of_a_run(tmp_path, method, rows, length):
+    path = alignment(tmp_path / "family.fasta", rows, length)
+    arguments = [str(path), "--method", method, "-o", str(tmp_path / "map.npz")]
+    measured(arguments)  # compiles what is not yet compiled
+    assert predicted_bytes(method, rows, length) == pytest.approx(measured(arguments), rel=0.15)
+
+
+def test_prediction_of_a_small_run(tmp_path):
+    path = tmp_path / "tiny.fasta"
+    tokens = golden.tiny_alignment()[:120]
+    path.write_text("".join(f">s{n}\n{decode(row)}\n" for n, row in enumerate(tokens)))
+    measured([str(path), "--method", "mi"])
+    assert predicted_bytes("mi", *tokens.shape) == pytest.approx(
+        measured([str(path), "--method", "mi"]), rel=0.15
+    )
