@@ -111,6 +111,7 @@ def main(arguments: list[str]) -> int:
         "test": lambda: run(*TESTS, "-m", "not slow and not slurm and not browser and not gpu", *extra),
         "test-slow": lambda: run(*TESTS, "-m", "slow and not slurm and not gpu", *extra),
         "test-browser": lambda: run(*TESTS, "-m", "browser", *extra),
+        "bench": lambda: run(str(PYTHON), "benchmarks/bench_dca.py", *extra),
         "lint": lint,
     }
     if name not in commands:
