@@ -226,6 +226,12 @@ def _flat(p, a, b, q):
     return (p * q + a) * q + b
 
 
+@jit
+def _flat_slab(i, g, k, groups, size):
+    """Offset of one entry of the slabs of all sites, [L, groups, size]."""
+    return (i * groups + g) * size + k
+
+
 def naive_place(i, j, length):
     return sum(length - 1 - row for row in range(i)) + j - i - 1
 
@@ -247,9 +253,13 @@ def test_the_kernels_hold_that_expression():
 
 def test_offsets_pass_31_bits_and_are_whole():
     last = _flat(_place(np.int64(2998), np.int64(2999), np.int64(LENGTH)), 20, 20, Q)
-    assert isinstance(last, int)  # a float would lose digits; 32 bits would wrap
+    assert isinstance(last, int | np.int64)  # a float would lose digits; 32 bits would wrap
     assert last == PAIRS * Q * Q - 1 == 1_983_838_499
     assert 4 * last > 2**31  # bytes
+    groups, size = LENGTH // kernels.GROUP, kernels.GROUP * Q * vector.WIDTH
+    slabs = _flat_slab(np.int64(LENGTH - 1), groups - 1, size - 1, groups, size)
+    assert isinstance(slabs, int | np.int64)
+    assert slabs == LENGTH * LENGTH * Q * vector.WIDTH - 1 > 2**31
     longer = 3200
     assert _flat(_place(np.int64(3198), np.int64(3199), np.int64(longer)), 20, 20, Q) > 2**31
 
