@@ -3,6 +3,9 @@
 The curvature of the objective at independent sites is M_ij X = scale D_i X D_j + floor X for the couplings X
 of a pair, where D_i = diag(f_i) - f_i f_i^T is the covariance of a site's letters and couplings between
 different pairs are left out. Its inverse is exact and cheap in the bases that make D_i and D_j diagonal.
+
+What does little for each number it reads goes without threads: every kernel with threads takes a second
+to compile.
 """
 
 import numpy as np
@@ -76,7 +79,7 @@ def _product(one: np.ndarray, two: np.ndarray) -> float:
     return float(total)
 
 
-@jit(parallel=True)
+@jit
 def _independent_gradient(pairs: np.ndarray, frequencies: np.ndarray, pulls: np.ndarray, neff: float) -> None:
     """Turn pair frequencies into the gradient by centred couplings where all couplings are zero.
 
@@ -84,8 +87,7 @@ def _independent_gradient(pairs: np.ndarray, frequencies: np.ndarray, pulls: np.
     """
     length, q = frequencies.shape
     factor = np.float32(-2.0 * neff)
-    for k in prange(length):
-        i = folded(k, length)
+    for i in range(length):
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1
             for a in range(q):
@@ -141,14 +143,13 @@ def _advance(
         sums[i, 0], sums[i, 1], sums[i, 2] = norm, turn, size
 
 
-@jit(parallel=True, fastmath=True)
+@jit(fastmath=True)
 def _turn(
     direction: np.ndarray, gradient: np.ndarray, downhill: np.ndarray, memory: float, slopes: np.ndarray
 ) -> None:
     """direction = memory direction - downhill; slopes[i] = sum of direction times gradient, i < j."""
     length, q = slopes.shape[0], direction.shape[1]
-    for k in prange(length):
-        i = folded(k, length)
+    for i in range(length):
         slope = 0.0
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1

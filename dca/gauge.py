@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dca.accelerate import jit, prange
+from dca.accelerate import jit
 from dca.couplings import Couplings
 
 
@@ -27,11 +27,11 @@ def zero_sum(model: Couplings) -> Couplings:
     return Couplings(fields.astype(np.float32), couplings)
 
 
-@jit(parallel=True, fastmath=True)
+@jit(fastmath=True)
 def _centre(couplings: np.ndarray, out: np.ndarray, over_b: np.ndarray, over_a: np.ndarray) -> None:
     """out = couplings without the means of their rows (over_b) and columns (over_a)."""
     q = couplings.shape[1]
-    for p in prange(couplings.shape[0]):
+    for p in range(couplings.shape[0]):
         block = couplings[p]
         over_a[p] = 0.0
         for a in range(q):

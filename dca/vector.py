@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import config
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
@@ -90,21 +90,19 @@ def _combine_rows(typing: Any, out: Any, at: Any, factors: Any, start: Any, tabl
         target = _vectors(builder, _data(context, builder, out, args[0]), args[1])
         source = _data(context, builder, factors, args[2])
         rows = _data(context, builder, table, args[4])
-        fast, place = ("contract",), args[3].type
-        sums = [ir.Constant(_VECTOR, [0.0] * _LANES) for _ in target]
-        for row in range(WIDTH):
-            factor = builder.load(
-                builder.gep(source, [builder.add(args[3], ir.Constant(place, row))]), align=4
-            )
+        sums = [cgutils.alloca_once_value(builder, ir.Constant(_VECTOR, [0.0] * _LANES)) for _ in target]
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
+        # A loop and not WIDTH copies of its body: the copies take seconds to compile
+        with cgutils.for_range(builder, ir.Constant(args[3].type, WIDTH)) as loop:
+            factor = builder.load(builder.gep(source, [builder.add(args[3], loop.index)]), align=4)
             single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), factor, ir.IntType(32)(0))
-            splat = builder.shuffle_vector(
-                single, single, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8)
-            )
-            parts = _load(builder, _vectors(builder, rows, ir.Constant(place, row * WIDTH)))
-            scaled = [builder.fmul(splat, part, flags=fast) for part in parts]
-            sums = [builder.fadd(one, two, flags=fast) for one, two in zip(sums, scaled, strict=True)]
+            splat = builder.shuffle_vector(single, single, lanes)
+            start = builder.mul(loop.index, ir.Constant(loop.index.type, WIDTH))
+            for total, part in zip(sums, _load(builder, _vectors(builder, rows, start)), strict=True):
+                product = builder.fmul(splat, part, flags=("contract",))
+                builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
         for pointer, total in zip(target, sums, strict=True):
-            builder.store(total, pointer, align=4)
+            builder.store(builder.load(total), pointer, align=4)
         return context.get_dummy_value()
 
     return signature, generate
