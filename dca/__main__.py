@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(options.threads)  # before numpy is loaded, which reads them once
+    from numpy.linalg import LinAlgError
+
     from data.errors import CovarionError  # after the arguments, so that --help answers at once
     from dca.accelerate import set_threads
 
@@ -40,8 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
             if options.out_dir:
                 print(f"{number}/{len(options.alignment)} {path}", file=sys.stderr)
             _run(path, options)
-        except (CovarionError, OSError, RuntimeError) as error:
-            print(f"error: {error}", file=sys.stderr)
+        except (CovarionError, OSError, RuntimeError, LinAlgError) as error:
+            place = "" if str(path) in str(error) else f"{path}: "
+            print(f"error: {place}{error}", file=sys.stderr)
             failed += 1
     return 1 if failed else 0
 
@@ -118,7 +121,7 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
     """The arrays of MAP.npz."""
     import numpy as np
 
-    from dca.memory import require_memory
+    from dca.memory import require_memory, uncertainty_bytes
     from dca.methods import Settings, corrected, infer
     from dca.weights import effective_number, sequence_weights
 
@@ -126,7 +129,8 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
     if options.device == "cpu":  # a device looks after its own memory
         limit = None if options.memory is None else int(options.memory * 1e9)
         rows, length = tokens.shape
-        require_memory(options.method, rows, length, options.threads, limit)
+        extra = uncertainty_bytes(length) if options.bootstrap or options.nulls else 0
+        require_memory(options.method, rows, length, options.threads, limit, extra)
     weights = sequence_weights(tokens, options.identity)
     model, found = infer(tokens, weights, options.method, Settings(device=options.device))
     raw = found[f"{options.method}_raw"]

@@ -273,7 +273,13 @@ def _room(folder: Path, limit_name: str, usage_name: str, prefix: str) -> int | 
 
 
 def require_memory(
-    method: str, rows: int, length: int, threads: int = 1, limit: int | None = None, **paths: str | Path
+    method: str,
+    rows: int,
+    length: int,
+    threads: int = 1,
+    limit: int | None = None,
+    extra: int = 0,
+    **paths: str | Path,
 ) -> None:
     """Refuse a run that `predicted_bytes` says will not fit.
 
@@ -283,6 +289,8 @@ def require_memory(
         As `predicted_bytes`.
     limit : int, optional
         Bytes that the user allows (``--memory``).
+    extra : int
+        Bytes that the caller holds beside the run (`uncertainty_bytes`).
     paths
         As `available_bytes`.
 
@@ -291,7 +299,7 @@ def require_memory(
     MemoryLimitError
         It needs more than `available_bytes`; the message names the ways out that would fit.
     """
-    needed = predicted_bytes(method, rows, length, threads)
+    needed = predicted_bytes(method, rows, length, threads) + extra
     available, source = available_bytes(limit, **paths)
     if needed <= available:
         return
@@ -301,6 +309,11 @@ def require_memory(
         value=f"{available * 10 // _GIGA / 10:.1f} GB ({source})",
         remedy="; or ".join([*ways, f"a machine that gives {_up(needed)} GB"]),
     )
+
+
+def uncertainty_bytes(length: int) -> int:
+    """What a bootstrap or nulls add to a run: the first model, a copy of it to start from, and change."""
+    return _packed(length) * 5 // 2
 
 
 def _up(size: int) -> str:

@@ -11,6 +11,7 @@ from data.store import load_arrays, save_arrays
 from dca.couplings import Couplings, pair_index
 from dca.gauge import zero_sum
 from dca.maps import apc, direct_information, frobenius, mutual_information
+from dca.memory import require_memory
 from dca.weights import effective_number, sequence_weights
 
 logger = logging.getLogger(__name__)
@@ -151,6 +152,9 @@ def infer_maps(
     """
     settings = Settings(pseudocount, device)
     tokens = load_arrays(alignment)["tokens"]
+    for method in methods:
+        if method != "plm" or device == "cpu":  # a device looks after its own memory
+            require_memory(method, *tokens.shape)
     weights = sequence_weights(tokens, identity)
     neff = effective_number(weights)
     logger.info("N = %d, L = %d, Neff = %.1f at %g identity", *tokens.shape, neff, identity)

@@ -108,6 +108,16 @@ def test_too_little_memory_is_told_before_any_work(fasta, tmp_path, capsys):
     assert not out.exists()
 
 
+def test_a_singular_covariance_is_told(fasta, tmp_path, capsys, monkeypatch):
+    def fail(*arguments):
+        raise np.linalg.LinAlgError("covariance is not positive definite: raise the pseudocount")
+
+    monkeypatch.setattr("dca.mean_field.negative_inverse_blocks", fail)
+    assert main([str(fasta), "--method", "mean-field", "-o", str(tmp_path / "map.npz")]) == 1
+    message = capsys.readouterr().err
+    assert "tiny.fasta: covariance is not positive definite" in message
+
+
 def test_no_device_is_an_error_and_not_a_fallback(fasta, tmp_path, capsys):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
