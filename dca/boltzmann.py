@@ -14,10 +14,12 @@ Deviations from adabmDCA:
 
 - It starts from the pseudolikelihood's model, not from independent sites.
 - p is estimated by conditional expectations (`dca.chains`), with less noise than counts of as many chains.
-- Fields are centred and each step is divided by the variances f_i (1 - f_i) f_j (1 - f_j), as in
-  `dca.pseudolikelihood`; the rate falls as 1 / (1 + epoch / 10) (Robbins, Monro 1951). At a constant rate the
-  chains are driven by the changes of the model and show correlations that it does not have in equilibrium.
-- For that reason the target counts only once chains from fresh random starts reach it, too.
+- Fields are centred, as in `dca.pseudolikelihood`, and each step is divided by the curvature's diagonal at
+  independent sites, f_i (1 - f_i) f_j (1 - f_j) and the penalty's; the rate falls as 1 / (1 + epoch / 10)
+  (Robbins, Monro 1951, Ann Math Stat 22:400). At a high or constant rate the chains are driven by the changes
+  of the model and show correlations that it does not have in equilibrium.
+- For that reason the target counts only where chains from fresh random starts reach it, too, and a model
+  that these show to be out of equilibrium does not take the place of an earlier one.
 """
 
 import logging
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_CHECK = 10  # epochs before the chains are first compared with fresh ones
 _COOLING = 10.0  # epochs after which the rate has halved
+_SLACK = 0.02  # a later model may have so much less Pearson correlation: the penalty moves it, too
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ class BoltzmannSettings:
     max_epochs: int = 100
     coupling_penalty: float = 0.1
     chains: int = 2000
-    sweeps: int = 2
-    rate: float = 0.02
+    sweeps: int = 4
+    rate: float = 0.01
     equilibration: int = 64
     letters: int = 21
 
@@ -100,15 +103,17 @@ class BoltzmannFit:
     slope : float
         Of the regression of the chains' correlations on the data's; below 1 where the penalty holds them.
     persistent : float
-        The same Pearson correlation for the chains of the last epoch; far above ``pearson``, it says that
-        they were not in equilibrium. NaN if the first model was good enough.
+        The same Pearson correlation for the persistent chains; far above ``pearson``, it says that they were
+        not in equilibrium. NaN if no epoch stands behind the couplings.
     epochs : int
+        Steps behind the couplings; 0 is the pseudolikelihood's model.
     reached : bool
         Whether ``pearson`` is at the target.
     mixing : Mixing
         Of the fresh chains, after the settings' equilibration and as many sweeps again.
-    history : float64 [epochs]
-        The persistent chains' Pearson correlation before each step.
+    history : float64 [epochs run]
+        The persistent chains' Pearson correlation before each step; longer than `epochs` where later models
+        were worse for fresh chains.
     """
 
     couplings: Couplings
@@ -162,42 +167,48 @@ def fit_boltzmann(
     settings = settings or BoltzmannSettings()
     training = _Training(tokens, weights, settings, rng or np.random.default_rng(0))
     history: list[float] = []
-    fresh = training.restart()
+    best = fresh = training.restart()
     due = _FIRST_CHECK
-    while fresh[0] < settings.target and len(history) < settings.max_epochs:
-        history.append(training.step(len(history)))
-        epochs = len(history)
-        log.debug("epoch %d: Pearson %.4f", epochs, history[-1])
-        if epochs == settings.max_epochs or (epochs >= due and history[-1] >= settings.target):
+    while fresh.pearson < settings.target and training.epoch < settings.max_epochs:
+        history.append(training.step())
+        log.debug("epoch %d: Pearson %.4f", training.epoch, history[-1])
+        last = training.epoch == settings.max_epochs
+        if last or (training.epoch >= due and history[-1] >= settings.target):
             fresh = training.restart()
-            due = epochs + max(_FIRST_CHECK, epochs // 2)
-    return _report(training.model, *fresh, np.array(history), settings)
+            best = fresh if fresh.pearson > best.pearson - _SLACK else best
+            due = training.epoch + max(_FIRST_CHECK, training.epoch // 2)
+    return _report(best, np.array(history), settings)
 
 
-def _report(
-    model: Couplings,
-    pearson: float,
-    slope: float,
-    mixed: Mixing,
-    history: np.ndarray,
-    settings: BoltzmannSettings,
-) -> BoltzmannFit:
+@dataclass(frozen=True)
+class _Check:
+    """A model, its epoch, and what chains from fresh random starts say of it."""
+
+    model: Couplings
+    epoch: int
+    pearson: float
+    slope: float
+    mixing: Mixing
+
+
+def _report(best: _Check, history: np.ndarray, settings: BoltzmannSettings) -> BoltzmannFit:
     """The record of a fit; what is wrong with it is logged as a warning."""
-    persistent = float(history[-1]) if history.size else float("nan")
-    reached = pearson >= settings.target
-    log.info("boltzmann: %d epochs, Pearson %.3f, slope %.3f", history.size, pearson, slope)
+    persistent = float(history[best.epoch - 1]) if best.epoch else float("nan")
+    reached = best.pearson >= settings.target
+    log.info("boltzmann: %d epochs, Pearson %.3f, slope %.3f", history.size, best.pearson, best.slope)
     if not reached:
         log.warning(
-            "boltzmann stopped after %d epochs at a Pearson correlation of %.3f (%.3f for the chains of the "
-            "last epoch), below the target of %g",
-            *(history.size, pearson, persistent, settings.target),
+            "boltzmann stopped after %d epochs at a Pearson correlation of %.3f (%.3f for its persistent "
+            "chains, epoch %d), below the target of %g",
+            *(history.size, best.pearson, persistent, best.epoch, settings.target),
         )
-    if not mixed.mixed:
+    if not best.mixing.mixed:
         log.warning(
             "the chains are not mixed: overlap %.3f with the own state %d sweeps ago, %.3f with other chains",
-            *(mixed.own, mixed.lag, mixed.independent),
+            *(best.mixing.own, best.mixing.lag, best.mixing.independent),
         )
-    return BoltzmannFit(model, pearson, slope, persistent, history.size, reached, mixed, history)
+    scores = best.pearson, best.slope, persistent
+    return BoltzmannFit(best.model, *scores, best.epoch, reached, best.mixing, history)
 
 
 class _Training:
@@ -222,6 +233,7 @@ class _Training:
         self._neff = neff
         self._pull = 2 * settings.coupling_penalty * (model.length - 1) / neff
         self._settings, self._rng = settings, rng
+        self.epoch = 0
         self._couplings = model.couplings
         self._fields = model.fields + self._shift()
         self._chains = Chains(settings.chains, model.length, q)
@@ -240,27 +252,29 @@ class _Training:
         np.add.at(shift, second, np.einsum("pab,pa->pb", self._couplings, self._single[first]))
         return shift
 
-    def restart(self) -> tuple[float, float, Mixing]:
-        """Put the chains at fresh random starts and let them equilibrate: Pearson, slope, mixing."""
+    def restart(self) -> _Check:
+        """Put the chains at fresh random starts, let them equilibrate, and look at them."""
         lag = self._settings.equilibration
         self._chains.start(random_states(self._sites, self._settings.chains, self._rng), self._rng)
         self._chains.sweep(lag)
         earlier = self._chains.states()
         self._chains.sweep(lag)
         found = mixing(earlier, self._chains.states(), lag)
-        return *self._agreement(self._chains.expectations()), found
+        model = Couplings(self.model.fields, self._couplings.copy())
+        return _Check(model, self.epoch, *self._agreement(self._chains.expectations()), found)
 
-    def step(self, epoch: int) -> float:
+    def step(self) -> float:
         """One epoch; the Pearson correlation before its step."""
         self._chains.sweep(self._settings.sweeps)
         chains = self._chains.expectations()
         pearson, _ = self._agreement(chains)
-        rate = self._settings.rate / (1 + epoch / _COOLING)
+        rate = self._settings.rate / (1 + self.epoch / _COOLING)
         arrays = self._single, self._pairs, chains.conditional, chains.counted, chains.joint
         floor = max(self._pull, 0.5 / self._neff)
         _climb(*arrays, self._spread, rate, self._pull, floor, self._couplings)
         self._fields += rate * (self._sites - chains.conditional) / (self._spread + 1 / self._neff)
         self._chains.follow(self.model)
+        self.epoch += 1
         return pearson
 
     def _agreement(self, chains: Expectations) -> tuple[float, float]:

@@ -271,7 +271,7 @@ def test_training_stops_at_the_target(family):
 def test_planted_contacts_are_recovered(planted):
     tokens, weights, contacts = planted
     fit = fit_boltzmann(tokens, weights, BoltzmannSettings(chains=1000, max_epochs=20, equilibration=20))
-    assert fit.epochs == 20
+    assert fit.history.size == 20
     assert fit.pearson > 0.88
     assert fit.mixing.mixed
     upper = np.triu_indices(30, 3)
@@ -297,9 +297,33 @@ def test_the_epoch_limit_is_said(planted, caplog):
     with caplog.at_level(logging.WARNING):
         fit = fit_boltzmann(*planted[:2], SHORT)
     assert not fit.reached
-    assert fit.epochs == 12
+    assert fit.history.size == 12
     assert "stopped after 12 epochs" in caplog.text
     assert f"{fit.pearson:.3f}" in caplog.text
+
+
+@pytest.mark.parametrize(("later", "kept"), [(0.85, 0), (0.895, 3), (0.95, 3)])
+def test_a_model_out_of_equilibrium_is_not_returned(monkeypatch, later, kept):
+    """Training after which fresh chains show this Pearson correlation, where the first model had 0.9."""
+
+    class Scripted(module._Training):
+        def __init__(self, tokens, weights, settings, rng):
+            self.epoch = 0
+
+        def restart(self):
+            found = mixing(*np.zeros((2, 3, 4), np.int8), 5)
+            return module._Check(ferromagnet(1.0), self.epoch, later if self.epoch else 0.9, 1.0, found)
+
+        def step(self):
+            self.epoch += 1
+            return 0.99
+
+    monkeypatch.setattr(module, "_Training", Scripted)
+    fit = fit_boltzmann(np.zeros((1, 2), np.int8), np.ones(1, np.float32), BoltzmannSettings(max_epochs=3))
+    assert fit.epochs == kept
+    assert fit.history.size == 3
+    assert np.isnan(fit.persistent) == (kept == 0)
+    assert fit.reached == (later == 0.95)
 
 
 def ferromagnet(strength, length=6):
