@@ -68,7 +68,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--bootstrap", type=int, default=0, metavar="B", help="replicates, at least 2")
     parser.add_argument("--nulls", type=int, default=0, metavar="M", help="alignments of independent sites")
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap and nulls")
-    parser.add_argument("--memory", type=float, metavar="GB", help="refuse what needs more")
+    parser.add_argument("--memory", type=float, metavar="GB", help="refuse what needs more (cpu)")
     parser.add_argument("-o", "--output", metavar="MAP.npz", help="write the maps of one alignment here")
     parser.add_argument("--out-dir", metavar="DIR", help="write NAME.tsv and NAME.npz of each alignment here")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is done")

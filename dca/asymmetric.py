@@ -22,7 +22,7 @@ from dca import kernels
 from dca.accelerate import jit, prange
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
-from dca.pseudolikelihood import PlmSettings, _check
+from dca.pseudolikelihood import PlmSettings, check_alignment, independent_fields
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +59,18 @@ def asymmetric_pseudolikelihood(
         No sequence, fewer than two columns, or a code outside the alphabet.
     """
     settings = settings or PlmSettings()
-    _check(tokens, weights, settings.letters)
+    check_alignment(tokens, weights, settings.letters)
     length, q = tokens.shape[1], settings.letters
     frequencies = site_frequencies(tokens, weights, q)
     neff = float(weights.sum(dtype=np.float64))
-    fields = _independent_fields(frequencies, neff)
+    fields = independent_fields(frequencies, neff)
     one = np.zeros((length * (length - 1) // 2, q, q), dtype=np.float32)
     two = np.zeros_like(one)
     gradients, errors = np.zeros(length, dtype=np.int64), np.zeros(length)
     _solve_sites(
         np.ascontiguousarray(tokens.T),
         weights.astype(np.float32),
-        _offsets(tokens, q),
+        kernels.group_offsets(tokens, q),
         frequencies.astype(np.float32),
         neff,
         0.5 * settings.coupling_penalty * (length - 1),
@@ -86,20 +86,6 @@ def asymmetric_pseudolikelihood(
     _report(gradients, errors, settings)
     _average(one, two)
     return Couplings(fields.astype(np.float32), one)
-
-
-def _independent_fields(frequencies: np.ndarray, neff: float) -> np.ndarray:
-    """Where each site starts: log frequencies with a pseudocount of one sequence, mean zero."""
-    fields = np.log((frequencies * neff + 1 / frequencies.shape[1]) / (neff + 1))
-    return fields - fields.mean(axis=1, keepdims=True)
-
-
-def _offsets(tokens: np.ndarray, letters: int) -> np.ndarray:
-    """Rows of a slab that each sequence picks, as the kernels read them."""
-    groups = -(-tokens.shape[1] // kernels.GROUP)
-    offsets = np.empty((groups, tokens.shape[0], kernels.GROUP), dtype=np.uint16)
-    kernels._group_offsets(tokens, letters, offsets)
-    return offsets
 
 
 def _report(gradients: np.ndarray, errors: np.ndarray, settings: PlmSettings) -> None:

@@ -4,8 +4,7 @@ The curvature of the objective at independent sites is M_ij X = scale D_i X D_j 
 of a pair, where D_i = diag(f_i) - f_i f_i^T is the covariance of a site's letters and couplings between
 different pairs are left out. Its inverse is exact and cheap in the bases that make D_i and D_j diagonal.
 
-What does little for each number it reads goes without threads: every kernel with threads takes a second
-to compile.
+What does little for each number it reads goes without threads: kernels with threads take long to compile.
 """
 
 import numpy as np

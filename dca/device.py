@@ -10,8 +10,7 @@ How it is laid out for a device of many cores:
   products per gradient, 4 N (L q)^2 floating-point operations (1.4e12 for N = 20,000, L = 200). That is q
   times what the compiled kernels do, in the form that such a device is built for.
 - X is never stored: batches of sequences are expanded from their letters, as many as fit `BUDGET` bytes.
-- Products are in float32, TF32 switched off. Emulated on the CPU (factors rounded to 10 bits), TF32 moved a
-  map by 1e-4 of its range, where float32 differs from the compiled kernels by 3e-6.
+- Products are in float32, TF32 switched off: maps differ from those of the compiled kernels by rounding.
 - Memory: five matrices [L q, L q] in float32 (couplings, direction, two gradients, sums), `BUDGET` bytes of
   batch or band, the alignment as int8: 1.4 GB at L = 200, 3.4 at 500, 10 at 1,000; see `memory_needed`.
 - Results are meant to repeat to the bit on one device: no sum uses atomic additions, and batches depend on
@@ -32,7 +31,7 @@ import numpy as np
 from dca import pseudolikelihood
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
-from dca.pseudolikelihood import PlmSettings, _check
+from dca.pseudolikelihood import PlmSettings, check_alignment, descend
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +79,7 @@ def pseudolikelihood_on_device(
         to the CPU by itself.
     """
     settings = settings or PlmSettings()
-    _check(tokens, weights, settings.letters)
+    check_alignment(tokens, weights, settings.letters)
     place = _find_device(device)
     import torch
 
@@ -171,14 +170,7 @@ def _minimise(
 ) -> Couplings:
     objective = _Objective(tokens, weights, settings, place)
     state = _State(objective)
-    for iteration in range(settings.max_iterations):
-        error = state.step()
-        log.debug("iteration %d: expected relative error %.4f", iteration + 1, error)
-        if error < settings.tolerance:
-            log.info("pseudolikelihood on %s: %d gradients", place, objective.gradients)
-            break
-    else:
-        log.warning("pseudolikelihood stopped after %d iterations, error %.3f", iteration + 1, error)
+    descend(state, settings)
     fields = objective.uncentred(state.fields, state.couplings).float().cpu().numpy()
     length = tokens.shape[1]
     return Couplings(fields.reshape(length, -1), _packed(state.couplings, length))

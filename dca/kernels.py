@@ -24,6 +24,13 @@ _POWERS = (0.6931471805599453, 0.2402265069591007, 0.05550410866482158, 0.009618
            0.0013333558146428443, 0.0001540353039338161)  # fmt: skip
 
 
+def group_offsets(tokens: np.ndarray, letters: int) -> np.ndarray:
+    """Where the row of each letter begins, uint16 [groups, N, GROUP]; see `_group_offsets`."""
+    offsets = np.empty((-(-tokens.shape[1] // GROUP), tokens.shape[0], GROUP), dtype=np.uint16)
+    _group_offsets(tokens, letters, offsets)
+    return offsets
+
+
 @jit
 def _group_offsets(tokens: np.ndarray, letters: int, offsets: np.ndarray) -> None:
     """Where in its group's part of a slab the row of each letter begins; columns past L point at row 0."""

@@ -175,36 +175,6 @@ def timed_tree(
     return Tree(np.where(above < 0, -1, place[above]).astype(np.int32), length, place[:rows].astype(np.int32))
 
 
-def _linked(joined: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Parents and similarities of scipy's linkage, its inner nodes moved behind all `rows`."""
-    leaves = joined.shape[0] + 1
-    parent = np.full(2 * rows - 1, -1, dtype=np.int32)
-    similarity = np.ones(2 * rows - 1)
-    inner = rows + np.arange(leaves - 1)
-    for side in (0, 1):
-        child = joined[:, side].astype(np.int64)
-        parent[np.where(child < leaves, child, child - leaves + rows)] = inner
-    similarity[inner] = 1 - joined[:, 2]
-    return parent, similarity
-
-
-@jit
-def _hang(
-    parent: np.ndarray, similarity: np.ndarray, first: int, nearest: np.ndarray, likeness: np.ndarray
-) -> None:
-    """Hang row first + k on the lineage of row nearest[k], where its similarity is likeness[k]."""
-    rows = (parent.size + 1) // 2
-    for k in range(nearest.size):
-        node = nearest[k]
-        while parent[node] >= 0 and similarity[parent[node]] >= likeness[k]:
-            node = parent[node]
-        joint = rows + first - 1 + k
-        parent[joint] = parent[node]
-        parent[node] = joint
-        parent[first + k] = joint
-        similarity[joint] = min(likeness[k], similarity[node])
-
-
 @jit
 def _count_levels(parent: np.ndarray, levels: np.ndarray) -> None:
     """Number of nodes above each node."""

@@ -4,7 +4,7 @@ Minimised is sum_n w_n sum_i -log P(x_ni | x_n,-i) + lambda_J sum_{i<j} ||J_ij||
 with the penalties of CCMpred and GREMLIN. The gap is a letter like any other.
 
 How it is minimised: preconditioned nonlinear conjugate gradients (Polak and Ribiere, restarted where the
-memory turns negative). What makes half a dozen gradients enough where common programs take fifty or more:
+memory turns negative). What makes three to some fifteen gradients enough:
 
 - Fields are centred: the variables are J and h'_i = h_i + sum_j J_ij f_j, with f the frequencies. Without
   it every coupling of a site competes with its field, which is the stiffest direction of all.
@@ -13,13 +13,14 @@ memory turns negative). What makes half a dozen gradients enough where common pr
 - The preconditioner is the curvature of each pair at independent sites (`dca.descent`).
 - The first gradient, at zero couplings, is the covariance of the letters and costs next to nothing.
 
-Tried and left: to start from the ridge couplings saves about as much as their inverse costs.
+Tried and left: to start from the ridge couplings, which saved little more than their inverse costs.
 
 The objective itself is never computed: in float32 its changes drown in its size.
 """
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -92,21 +93,15 @@ def pseudolikelihood(
         No sequence, fewer than two columns, or a code outside the alphabet.
     """
     settings = settings or PlmSettings()
-    _check(tokens, weights, settings.letters)
+    check_alignment(tokens, weights, settings.letters)
     objective = _Objective(tokens, weights, settings)
     state = _independent_state(objective, tokens, weights) if start is None else _state_at(objective, start)
-    for iteration in range(settings.max_iterations):
-        error = state.step()
-        log.debug("iteration %d: expected relative error %.4f", iteration + 1, error)
-        if error < settings.tolerance:
-            log.info("pseudolikelihood: %d gradients", objective.gradients)
-            break
-    else:
-        log.warning("pseudolikelihood stopped after %d iterations, error %.3f", iteration + 1, error)
+    descend(state, settings)
     return Couplings(objective.uncentred(state.fields, state.couplings), state.couplings)
 
 
-def _check(tokens: np.ndarray, weights: np.ndarray, letters: int) -> None:
+def check_alignment(tokens: np.ndarray, weights: np.ndarray, letters: int) -> None:
+    """Raise ValueError where shapes disagree or a code lies outside the alphabet."""
     if tokens.ndim != 2 or tokens.shape[0] < 1 or tokens.shape[1] < 2:
         raise ValueError(f"tokens must be [N >= 1, L >= 2], got shape {tokens.shape}")
     if weights.shape != tokens.shape[:1]:
@@ -115,17 +110,32 @@ def _check(tokens: np.ndarray, weights: np.ndarray, letters: int) -> None:
         raise ValueError(f"codes must lie in 0 .. {letters - 1}, got {tokens.min()} .. {tokens.max()}")
 
 
+def descend(state: Any, settings: PlmSettings) -> None:
+    """Step until the tolerance is reached, here or on a device; not to reach it is logged as a warning."""
+    for iteration in range(settings.max_iterations):
+        error = state.step()
+        log.debug("iteration %d: expected relative error %.4f", iteration + 1, error)
+        if error < settings.tolerance:
+            log.info("pseudolikelihood: %d gradients", state.objective.gradients)
+            break
+    else:
+        log.warning("pseudolikelihood stopped after %d iterations, error %.3f", iteration + 1, error)
+
+
+def independent_fields(frequencies: np.ndarray, neff: float) -> np.ndarray:
+    """Log frequencies with a pseudocount of one sequence, mean zero: almost the best without couplings."""
+    fields = np.log((frequencies * neff + 1 / frequencies.shape[1]) / (neff + 1))
+    return fields - fields.mean(axis=1, keepdims=True)
+
+
 class _Objective:
     """The alignment as the kernels read it, and the gradient at any point of a line."""
 
     def __init__(self, tokens: np.ndarray, weights: np.ndarray, settings: PlmSettings):
-        rows, length = tokens.shape
-        q = settings.letters
-        groups = -(-length // kernels.GROUP)
+        length, q = tokens.shape[1], settings.letters
         self.columns = np.ascontiguousarray(tokens.T)
         self.weights = weights.astype(np.float32)
-        self.offsets = np.empty((groups, rows, kernels.GROUP), dtype=np.uint16)
-        kernels._group_offsets(tokens, q, self.offsets)
+        self.offsets = kernels.group_offsets(tokens, q)
         self.neff = float(weights.sum(dtype=np.float64))
         self.frequencies = site_frequencies(tokens, weights, q)
         self.coupling_penalty = settings.coupling_penalty * (length - 1)
@@ -134,7 +144,9 @@ class _Objective:
         self.curvature = self.frequencies.astype(np.float32), 2 * self.neff, 2 * self.coupling_penalty
         self._single = self.frequencies.astype(np.float32)
         self._by_field = np.empty((length, q))
-        self._by_coupling = np.empty((length, groups, kernels.GROUP * q * kernels.WIDTH), dtype=np.float32)
+        self._by_coupling = np.empty(
+            (length, len(self.offsets), kernels.GROUP * q * kernels.WIDTH), dtype=np.float32
+        )
 
     def gradient(
         self, fields: np.ndarray, couplings: np.ndarray, direction: np.ndarray, step: float, out: np.ndarray
@@ -274,8 +286,7 @@ def _bases(objective: _Objective) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
 def _independent_state(objective: _Objective, tokens: np.ndarray, weights: np.ndarray) -> _State:
     """No couplings, and fields of log frequencies with a pseudocount of one sequence."""
     neff, q = objective.neff, objective.frequencies.shape[1]
-    fields = np.log((objective.frequencies * neff + 1 / q) / (neff + 1))
-    fields -= fields.mean(axis=1, keepdims=True)
+    fields = independent_fields(objective.frequencies, neff)
     probabilities = np.exp(fields) / np.exp(fields).sum(axis=1, keepdims=True)
     pulls = 2 * objective.field_penalty * fields
     by_field = neff * (probabilities - objective.frequencies) + pulls

@@ -34,22 +34,27 @@ def sequence_weights(tokens: np.ndarray, identity: float = 0.8) -> np.ndarray:
     ValueError
         The alignment is empty or the threshold lies outside (0, 1].
     """
-    rows, length = tokens.shape
-    if rows == 0 or length == 0:
-        raise ValueError(f"the alignment is empty: shape {tokens.shape}")
-    if not 0 < identity <= 1:
-        raise ValueError(f"identity must lie in (0, 1], got {identity}")
-    allowed = length - math.ceil(identity * length - 1e-9)
-    planes = np.zeros((-(-length // 64), _PLANES, rows), dtype=np.uint64)
-    _pack(np.ascontiguousarray(tokens.T[_variable_first(tokens)]), planes)
-    similar = np.zeros((_CHUNKS, rows), dtype=np.int32)
-    _count_similar(planes, np.uint64(allowed), similar)
+    planes, allowed = _comparable(tokens, identity)
+    similar = np.zeros((_CHUNKS, tokens.shape[0]), dtype=np.int32)
+    _count_similar(planes, allowed, similar)
     return (1.0 / (1 + similar.sum(axis=0))).astype(np.float32)
 
 
 def effective_number(weights: np.ndarray) -> float:
     """Neff: the sum of the weights."""
     return float(weights.sum(dtype=np.float64))
+
+
+def _comparable(tokens: np.ndarray, identity: float) -> tuple[np.ndarray, np.uint64]:
+    """Bit planes of the rows, and in how many columns two similar ones may differ."""
+    rows, length = tokens.shape
+    if rows == 0 or length == 0:
+        raise ValueError(f"the alignment is empty: shape {tokens.shape}")
+    if not 0 < identity <= 1:
+        raise ValueError(f"identity must lie in (0, 1], got {identity}")
+    planes = np.zeros((-(-length // 64), _PLANES, rows), dtype=np.uint64)
+    _pack(np.ascontiguousarray(tokens.T[_variable_first(tokens)]), planes)
+    return planes, np.uint64(length - math.ceil(identity * length - 1e-9))
 
 
 def _variable_first(tokens: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from dca import asymmetric
+from dca import asymmetric, kernels
 from dca.accelerate import set_threads
 from dca.asymmetric import asymmetric_pseudolikelihood
 from dca.couplings import pair_index
@@ -85,7 +85,7 @@ def test_gradient_twin(rows, length, letters):
     couplings = rng.normal(scale=0.3, size=(length, letters, letters))
     couplings[i] = 0
     centred = rng.normal(size=letters)
-    offsets = asymmetric._offsets(tokens, letters)
+    offsets = kernels.group_offsets(tokens, letters)
     slab = np.zeros((offsets.shape[0] * 8, letters, WIDTH), dtype=np.float32)
     slab[:length, :, :letters] = couplings.transpose(0, 2, 1)
     by_field, by_slab = np.zeros(letters), np.full_like(slab, 9).reshape(offsets.shape[0], -1)
