@@ -1,33 +1,87 @@
-"""All numba flags of the project in one decorator.
+"""All numba flags of the project in one decorator, and threads.
 
 Kernels are compiled at first use and cached beside the source, or in the user's cache folder when
 the source is read-only. ``fastmath`` is off unless a kernel asks for it: a kernel may ask where its
 sums are plain reductions of finite numbers, whose order then depends on the vector width, so that
 results agree to rounding and not to the bit across machines. Kernels never branch on NaN.
+
+Threads are Python's: kernels let go of the interpreter lock, and take which part of their outer loop
+to run. Numba's own parallel loops take seconds more to compile, and their threads spin against those of BLAS.
 """
 
+import importlib
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numba
 
+# At import: the cores that this process may use, or fewer by NUMBA_NUM_THREADS
+_AVAILABLE: int = numba.core.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+_PIECES = 4  # for each thread, so that the last one to end is not waited for long
+_threads = _AVAILABLE
 
-def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False, fastmath: bool = False) -> Any:
-    """Compile a kernel; ``@jit``, ``@jit(parallel=True)`` or ``@jit(fastmath=True)``."""
-    decorate = numba.njit(cache=True, nogil=True, parallel=parallel, fastmath=fastmath, error_model="numpy")
+
+def load_without_blas() -> None:
+    """Load what numba loads with its first kernel, but for scipy.linalg, a fifth of a small run.
+
+    With it np.dot works inside of kernels, which no kernel here uses. For processes of our own.
+    """
+    blas = "scipy.linalg.cython_blas"
+    if blas in sys.modules:
+        return
+    sys.modules[blas] = None  # type: ignore[assignment] # how Python writes down that there is none
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        del sys.modules[blas]
+
+
+def jit(function: Callable[..., Any] | None = None, *, fastmath: bool = False) -> Any:
+    """Compile a kernel; ``@jit`` or ``@jit(fastmath=True)``."""
+    # Wrappers for callers in C, whom there are none, take a fifth of the time to compile
+    decorate = numba.njit(
+        cache=True, nogil=True, fastmath=fastmath, error_model="numpy", no_cfunc_wrapper=True
+    )
     return decorate if function is None else decorate(function)
 
 
 def set_threads(threads: int) -> None:
-    """Let numba use `threads` threads, at least one and no more than the machine has."""
-    available = numba.core.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined] # set at import
-    numba.set_num_threads(max(1, min(threads, available)))
+    """Let kernels use `threads` threads, at least one and no more than the machine has."""
+    global _threads
+    _threads = max(1, min(threads, _AVAILABLE))
 
 
-prange = numba.prange
+def get_threads() -> int:
+    """How many threads kernels use."""
+    return _threads
+
+
+def in_parallel(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
+    """Run ``kernel(lo, hi, *arguments)`` for parts lo .. hi of 0 .. count, some at a time.
+
+    Parameters
+    ----------
+    kernel : compiled function
+        Its parts must not write to the same place, so that the number of threads changes no result.
+    count : int
+        Length of its outer loop.
+    """
+    threads = min(_threads, count)
+    if threads <= 1:
+        kernel(0, count, *arguments)
+        return
+    pieces = min(count, threads * _PIECES)
+    edges = [count * k // pieces for k in range(pieces + 1)]
+    # A pool for each call: starting threads takes 0.1 ms, and a pool that is kept does not survive a fork
+    with ThreadPoolExecutor(threads) as pool:
+        for part in [pool.submit(kernel, lo, hi, *arguments) for lo, hi in pairwise(edges)]:
+            part.result()
 
 
 @jit
 def folded(k: int, length: int) -> int:
-    """Row 0, length - 1, 1, length - 2, ...: equal shares of a triangle for threads that take runs of k."""
+    """Row 0, length - 1, 1, length - 2, ...: equal shares of a triangle for runs of k."""
     return k // 2 if k % 2 == 0 else length - 1 - k // 2

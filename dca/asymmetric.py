@@ -19,7 +19,7 @@ import logging
 import numpy as np
 
 from dca import kernels
-from dca.accelerate import jit, prange
+from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.pseudolikelihood import PlmSettings, check_alignment, independent_fields
@@ -67,7 +67,9 @@ def asymmetric_pseudolikelihood(
     one = np.zeros((length * (length - 1) // 2, q, q), dtype=np.float32)
     two = np.zeros_like(one)
     gradients, errors = np.zeros(length, dtype=np.int64), np.zeros(length)
-    _solve_sites(
+    in_parallel(
+        _solve_sites,
+        length,
         np.ascontiguousarray(tokens.T),
         weights.astype(np.float32),
         kernels.group_offsets(tokens, q),
@@ -84,7 +86,7 @@ def asymmetric_pseudolikelihood(
         errors,
     )
     _report(gradients, errors, settings)
-    _average(one, two)
+    in_parallel(_average, len(one), one, two)
     return Couplings(fields.astype(np.float32), one)
 
 
@@ -103,8 +105,10 @@ def _report(gradients: np.ndarray, errors: np.ndarray, settings: PlmSettings) ->
     )
 
 
-@jit(parallel=True)
+@jit
 def _solve_sites(
+    lo: int,
+    hi: int,
     columns: np.ndarray,
     weights: np.ndarray,
     offsets: np.ndarray,
@@ -121,10 +125,9 @@ def _solve_sites(
     errors: np.ndarray,
 ) -> None:
     """Minimise every site; `one` takes J^i_ij and `two` J^j_ij of the pairs i < j, both zero-sum."""
-    length, q = frequencies.shape
+    q = frequencies.shape[1]
     size = kernels.GROUP * q * kernels.WIDTH
-    for site in prange(length):
-        i = np.int64(site)  # prange counts in uint64, which turns into floats beside other integers
+    for i in range(lo, hi):
         slabs = np.zeros((6, offsets.shape[0], size), dtype=np.float32)
         _fill_curvature(i, frequencies, np.float32(neff), np.float32(2.0 * coupling_penalty), slabs[_C])
         field = fields[i].copy()
@@ -363,10 +366,10 @@ def _store_zero_sum(
     field -= field.mean()
 
 
-@jit(parallel=True)
-def _average(one: np.ndarray, two: np.ndarray) -> None:
+@jit
+def _average(lo: int, hi: int, one: np.ndarray, two: np.ndarray) -> None:
     """one = (one + two) / 2, in place to spare a third array of couplings."""
-    for p in prange(one.shape[0]):
+    for p in range(lo, hi):
         for a in range(one.shape[1]):
             for b in range(one.shape[2]):
                 one[p, a, b] = np.float32(0.5) * (one[p, a, b] + two[p, a, b])

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dca import kernels
-from dca.accelerate import folded, jit, prange
+from dca.accelerate import folded, in_parallel, jit
 from dca.chains import Chains, Expectations, Mixing, mixing, random_states
 from dca.couplings import Couplings
 from dca.frequencies import pair_frequencies, site_frequencies
@@ -271,7 +271,9 @@ class _Training:
         rate = self._settings.rate / (1 + self.epoch / _COOLING)
         arrays = self._single, self._pairs, chains.conditional, chains.counted, chains.joint
         floor = max(self._pull, 0.5 / self._neff)
-        _climb(*arrays, self._spread, rate, self._pull, floor, self._couplings)
+        in_parallel(
+            _climb, self._sites.shape[0], *arrays, self._spread, rate, self._pull, floor, self._couplings
+        )
         self._fields += rate * (self._sites - chains.conditional) / (self._spread + 1 / self._neff)
         self._chains.follow(self.model)
         self.epoch += 1
@@ -280,7 +282,16 @@ class _Training:
     def _agreement(self, chains: Expectations) -> tuple[float, float]:
         """Pearson correlation and slope of the connected correlations of chains over those of the data."""
         sums = np.zeros((self._sites.shape[0], 5))
-        _moments(self._single, self._pairs, chains.conditional, chains.counted, chains.joint, sums)
+        in_parallel(
+            _moments,
+            len(sums),
+            self._single,
+            self._pairs,
+            chains.conditional,
+            chains.counted,
+            chains.joint,
+            sums,
+        )
         x, y, xx, yy, xy = sums.sum(axis=0) / self._pairs.size
         covariance, of_data, of_chains = xy - x * y, xx - x * x, yy - y * y
         tiny = np.finfo(float).tiny
@@ -297,8 +308,10 @@ def _correlation(
     return np.float32(0.5) * (one + two)
 
 
-@jit(parallel=True, fastmath=True)
+@jit(fastmath=True)
 def _moments(
+    lo: int,
+    hi: int,
     sites: np.ndarray,
     pairs: np.ndarray,
     conditional: np.ndarray,
@@ -308,7 +321,7 @@ def _moments(
 ) -> None:
     """sums[i] = (x, y, x^2, y^2, x y) over the pairs i < j, x a correlation of the data, y of the chains."""
     length, q = sites.shape
-    for k in prange(length):
+    for k in range(lo, hi):
         i = folded(k, length)
         x_sum, y_sum, xx, yy, xy = 0.0, 0.0, 0.0, 0.0, 0.0
         for j in range(i + 1, length):
@@ -325,8 +338,10 @@ def _moments(
         sums[i, 0], sums[i, 1], sums[i, 2], sums[i, 3], sums[i, 4] = x_sum, y_sum, xx, yy, xy
 
 
-@jit(parallel=True, fastmath=True)
+@jit(fastmath=True)
 def _climb(
+    lo: int,
+    hi: int,
     sites: np.ndarray,
     pairs: np.ndarray,
     conditional: np.ndarray,
@@ -344,7 +359,7 @@ def _climb(
     difference of the connected correlations but for the product of both sites' errors.
     """
     length, q = sites.shape
-    for k in prange(length):
+    for k in range(lo, hi):
         i = folded(k, length)
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1

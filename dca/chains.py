@@ -13,11 +13,10 @@ Every chain has its own SplitMix64 state: results do not depend on the number of
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from dca import kernels
-from dca.accelerate import jit, prange
+from dca.accelerate import get_threads, in_parallel, jit
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.kernels import BLOCK, GROUP
@@ -119,12 +118,13 @@ class Chains:
     def follow(self, model: Couplings) -> None:
         """Run by this model from now on."""
         self._fields[:, : self._letters] = model.fields
-        _load_slabs(model.couplings, self._slabs)
+        in_parallel(_load_slabs, len(self._slabs), model.couplings, self._slabs)
 
     def sweep(self, sweeps: int) -> None:
         """Update every site of every chain `sweeps` times, in the order of the sites."""
         arrays = self._columns, self._offsets, self._fields, self._slabs
-        _sweep(*arrays, sweeps, self._state, numba.get_num_threads())
+        # Whole shares: a site's slab stays in the second-level cache while all chains of a share pass
+        in_parallel(_sweep, get_threads(), *arrays, sweeps, self._state, get_threads())
 
     def states(self) -> np.ndarray:
         """A copy of the states, int8 [M, L]."""
@@ -135,17 +135,17 @@ class Chains:
         length, count = self._columns.shape
         conditional = np.empty((length, self._letters))
         arrays = self._columns, self._offsets, self._fields, self._slabs
-        _expect(*arrays, conditional, self._joint)
+        in_parallel(_expect, length, *arrays, conditional, self._joint)
         counted = site_frequencies(self._columns.T, np.ones(count, np.float32), self._letters)
         joint = self._joint.reshape(length, -1, self._letters, WIDTH)
         return Expectations(conditional.astype(np.float32), counted.astype(np.float32), joint)
 
 
-@jit(parallel=True)
-def _load_slabs(couplings: np.ndarray, slabs: np.ndarray) -> None:
-    length, groups, _ = slabs.shape
+@jit
+def _load_slabs(lo: int, hi: int, couplings: np.ndarray, slabs: np.ndarray) -> None:
+    groups = slabs.shape[1]
     q = couplings.shape[1]
-    for i in prange(length):
+    for i in range(lo, hi):
         rows = slabs[i].reshape((groups * GROUP, q, WIDTH))
         kernels._load_slab(i, couplings, couplings, np.float32(0.0), rows)
 
@@ -163,7 +163,8 @@ def _conditionals(
     rows = block.shape[0]
     flat = block.reshape(-1)
     for n in range(rows):
-        block[n] = field
+        for a in range(WIDTH):
+            block[n, a] = field[a]
     for g in range(offsets.shape[0]):
         part = slab[g]
         for n in range(rows):
@@ -207,8 +208,10 @@ def _draw(chances: np.ndarray, letters: int, mark: float) -> int:
     return letter
 
 
-@jit(parallel=True)
+@jit
 def _sweep(
+    lo: int,
+    hi: int,
     columns: np.ndarray,
     offsets: np.ndarray,
     fields: np.ndarray,
@@ -221,12 +224,12 @@ def _sweep(
     length, chains = columns.shape
     letters = slabs.shape[2] // (GROUP * WIDTH)
     size = (chains + shares - 1) // shares
-    for k in prange(shares):
+    for k in range(lo, hi):
         block = np.empty((BLOCK, WIDTH), dtype=np.float32)
         bits = np.empty(BLOCK * WIDTH, dtype=np.int32)
         end = min((k + 1) * size, chains)
         for _ in range(sweeps):
-            for i in range(length):  # sites outside: a slab stays in the second-level cache for a whole share
+            for i in range(length):
                 group, place = i // GROUP, i % GROUP
                 for start in range(k * size, end, BLOCK):
                     part = block[: min(BLOCK, end - start)]
@@ -239,8 +242,10 @@ def _sweep(
                         picked[group, n, place] = (place * letters + letter) * WIDTH
 
 
-@jit(parallel=True)
+@jit
 def _expect(
+    lo: int,
+    hi: int,
     columns: np.ndarray,
     offsets: np.ndarray,
     fields: np.ndarray,
@@ -249,8 +254,8 @@ def _expect(
     joint: np.ndarray,
 ) -> None:
     """Means over the chains of P_i(a), and of P_i(a) [x_j = b] in the layout of the slabs."""
-    length, chains = columns.shape
-    for i in prange(length):
+    chains = columns.shape[1]
+    for i in range(lo, hi):
         block = np.empty((BLOCK, WIDTH), dtype=np.float32)
         bits = np.empty(BLOCK * WIDTH, dtype=np.int32)
         conditional[i] = 0.0

@@ -2,39 +2,41 @@
 
 import numpy as np
 
-from dca.accelerate import jit, prange
+from dca.accelerate import folded, in_parallel, jit
 
 
-@jit(parallel=True)
+@jit
 def _fill_covariance(
+    lo: int,
+    hi: int,
     sites: np.ndarray,
     pairs: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
     scale: float,
     ridge: float,
     kept: int,
     matrix: np.ndarray,
 ) -> None:
-    for p in prange(first.shape[0]):
-        i, j = first[p], second[p]
-        for a in range(kept):
-            for b in range(kept):
-                value = scale * (pairs[p, a, b] - sites[i, a] * sites[j, b])
-                matrix[i * kept + a, j * kept + b] = value
-                matrix[j * kept + b, i * kept + a] = value
-    for i in prange(sites.shape[0]):
+    length = sites.shape[0]
+    for k in range(lo, hi):
+        i = folded(k, length)
+        for j in range(i + 1, length):
+            p = i * length - i * (i + 1) // 2 + j - i - 1
+            for a in range(kept):
+                for b in range(kept):
+                    value = scale * (pairs[p, a, b] - sites[i, a] * sites[j, b])
+                    matrix[i * kept + a, j * kept + b] = value
+                    matrix[j * kept + b, i * kept + a] = value
         for a in range(kept):
             for b in range(kept):
                 matrix[i * kept + a, i * kept + b] = -scale * sites[i, a] * sites[i, b]
             matrix[i * kept + a, i * kept + a] += scale * sites[i, a] + ridge
 
 
-@jit(parallel=True)
+@jit
 def _negative_blocks(
-    matrix: np.ndarray, kept: int, first: np.ndarray, second: np.ndarray, blocks: np.ndarray
+    lo: int, hi: int, matrix: np.ndarray, kept: int, first: np.ndarray, second: np.ndarray, blocks: np.ndarray
 ) -> None:
-    for p in prange(first.shape[0]):
+    for p in range(lo, hi):
         i, j = first[p], second[p]
         for a in range(kept):
             for b in range(kept):
@@ -62,9 +64,8 @@ def covariance(
         Symmetric.
     """
     length = sites.shape[0]
-    first, second = np.triu_indices(length, 1)
     matrix = np.empty((length * kept, length * kept), dtype=np.float32)
-    _fill_covariance(sites, pairs, first, second, scale, ridge, kept, matrix)
+    in_parallel(_fill_covariance, length, sites, pairs, scale, ridge, kept, matrix)
     return matrix
 
 
@@ -82,7 +83,7 @@ def negative_inverse_blocks(matrix: np.ndarray, kept: int, letters: int) -> np.n
     """
     first, second = np.triu_indices(len(matrix) // kept, 1)
     blocks = np.zeros((first.size, letters, letters), dtype=np.float32)
-    _negative_blocks(inverse_of_positive(matrix), kept, first, second, blocks)
+    in_parallel(_negative_blocks, first.size, inverse_of_positive(matrix), kept, first, second, blocks)
     return blocks
 
 

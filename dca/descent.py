@@ -3,13 +3,11 @@
 The curvature of the objective at independent sites is M_ij X = scale D_i X D_j + floor X for the couplings X
 of a pair, where D_i = diag(f_i) - f_i f_i^T is the covariance of a site's letters and couplings between
 different pairs are left out. Its inverse is exact and cheap in the bases that make D_i and D_j diagonal.
-
-What does little for each number it reads goes without threads: kernels with threads take long to compile.
 """
 
 import numpy as np
 
-from dca.accelerate import folded, jit, prange
+from dca.accelerate import folded, jit
 from dca.vector import WIDTH, combine_rows
 
 
@@ -79,14 +77,17 @@ def _product(one: np.ndarray, two: np.ndarray) -> float:
 
 
 @jit
-def _independent_gradient(pairs: np.ndarray, frequencies: np.ndarray, pulls: np.ndarray, neff: float) -> None:
+def _independent_gradient(
+    lo: int, hi: int, pairs: np.ndarray, frequencies: np.ndarray, pulls: np.ndarray, neff: float
+) -> None:
     """Turn pair frequencies into the gradient by centred couplings where all couplings are zero.
 
     pulls[i, a] is the penalty's part of the gradient by the fields.
     """
     length, q = frequencies.shape
     factor = np.float32(-2.0 * neff)
-    for i in range(length):
+    for k in range(lo, hi):
+        i = folded(k, length)
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1
             for a in range(q):
@@ -96,8 +97,10 @@ def _independent_gradient(pairs: np.ndarray, frequencies: np.ndarray, pulls: np.
                     pairs[p, a, b] = value
 
 
-@jit(parallel=True, fastmath=True)
+@jit(fastmath=True)
 def _advance(
+    lo: int,
+    hi: int,
     couplings: np.ndarray,
     direction: np.ndarray,
     gradient: np.ndarray,
@@ -119,7 +122,7 @@ def _advance(
     """
     length, q = frequencies.shape
     stride, part = np.float32(step), np.float32(share)
-    for k in prange(length):
+    for k in range(lo, hi):
         i = folded(k, length)
         change, curved = np.empty((q, q), dtype=np.float32), np.empty((q, q), dtype=np.float32)
         work = np.zeros((2, WIDTH * WIDTH), dtype=np.float32)
@@ -144,11 +147,18 @@ def _advance(
 
 @jit(fastmath=True)
 def _turn(
-    direction: np.ndarray, gradient: np.ndarray, downhill: np.ndarray, memory: float, slopes: np.ndarray
+    lo: int,
+    hi: int,
+    direction: np.ndarray,
+    gradient: np.ndarray,
+    downhill: np.ndarray,
+    memory: float,
+    slopes: np.ndarray,
 ) -> None:
     """direction = memory direction - downhill; slopes[i] = sum of direction times gradient, i < j."""
     length, q = slopes.shape[0], direction.shape[1]
-    for i in range(length):
+    for k in range(lo, hi):
+        i = folded(k, length)
         slope = 0.0
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.alphabet import Q
-from dca.accelerate import folded, jit, prange
+from dca.accelerate import folded, in_parallel, jit
 
 
 @jit
@@ -13,8 +13,10 @@ def _count_sites(columns: np.ndarray, weights: np.ndarray, counts: np.ndarray) -
             counts[i, columns[i, n]] += weights[n]
 
 
-@jit(parallel=True)
-def _count_pairs(columns: np.ndarray, weights: np.ndarray, first: np.ndarray, counts: np.ndarray) -> None:
+@jit
+def _count_pairs(
+    lo: int, hi: int, columns: np.ndarray, weights: np.ndarray, first: np.ndarray, counts: np.ndarray
+) -> None:
     """Tables of all pairs i < j; column i + 1 starts at pair first[i].
 
     One pass per pair over two contiguous columns, into tables that stay in the first-level cache: four in
@@ -22,15 +24,17 @@ def _count_pairs(columns: np.ndarray, weights: np.ndarray, first: np.ndarray, co
     """
     length, rows = columns.shape
     q = counts.shape[1]
-    for k in prange(length - 1):
+    for k in range(lo, hi):
         i = folded(k, length - 1)
         tables = np.empty((4, q * q), dtype=np.float32)
+        flat = tables.reshape(-1)
         one = np.empty(rows, dtype=np.uint32)
         for n in range(rows):
             one[n] = np.uint32(columns[i, n]) * np.uint32(q)
         for j in range(i + 1, length):
             two = columns[j]
-            tables[:] = np.float32(0.0)
+            for cell in range(4 * q * q):
+                flat[cell] = np.float32(0.0)
             for n in range(0, rows - 3, 4):
                 tables[0, one[n] + two[n]] += weights[n]
                 tables[1, one[n + 1] + two[n + 1]] += weights[n + 1]
@@ -83,5 +87,6 @@ def pair_frequencies(tokens: np.ndarray, weights: np.ndarray, letters: int = Q) 
     counts = np.empty((length * (length - 1) // 2, letters, letters), dtype=np.float32)
     # Normalised before counting: float32 sums of many weights then stay near 1 and keep their digits.
     share = (weights / weights.sum(dtype=np.float64)).astype(np.float32)
-    _count_pairs(columns, share, starts * length - starts * (starts + 1) // 2, counts)
+    first = starts * length - starts * (starts + 1) // 2
+    in_parallel(_count_pairs, length - 1, columns, share, first, counts)
     return counts

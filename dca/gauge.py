@@ -33,14 +33,16 @@ def _centre(couplings: np.ndarray, out: np.ndarray, over_b: np.ndarray, over_a: 
     q = couplings.shape[1]
     for p in range(couplings.shape[0]):
         block = couplings[p]
-        over_a[p] = 0.0
+        for b in range(q):
+            over_a[p, b] = 0.0
+        overall = 0.0
         for a in range(q):
             total = 0.0
             for b in range(q):
                 total += block[a, b]
                 over_a[p, b] += block[a, b] / q
             over_b[p, a] = total / q
-        overall = over_b[p].sum() / q
+            overall += total / (q * q)
         for a in range(q):
             for b in range(q):
                 out[p, a, b] = block[a, b] - over_b[p, a] - over_a[p, b] + overall

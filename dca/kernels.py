@@ -12,7 +12,7 @@ copied by loops: numba compiles for each array assignment the text of an error m
 
 import numpy as np
 
-from dca.accelerate import folded, jit, prange
+from dca.accelerate import folded, jit
 from dca.vector import WIDTH, gather_rows, scatter_row
 
 GROUP = 8
@@ -72,7 +72,8 @@ def _columns_of(pairs: int) -> int:
 def _centred_field(field: np.ndarray, slab: np.ndarray, frequencies: np.ndarray, out: np.ndarray) -> None:
     """out[a] = field[a] - sum_j sum_b J_ij(a, b) f_j(b), padded by -LIMIT."""
     q = field.shape[0]
-    out[:] = -LIMIT
+    for a in range(q, WIDTH):
+        out[a] = -LIMIT
     for a in range(q):
         out[a] = field[a]
     for j in range(frequencies.shape[0]):
@@ -163,8 +164,11 @@ def _site_gradient(
     rows = letters.shape[0]
     block = np.empty((BLOCK, WIDTH), dtype=np.float32)
     bits = np.empty(BLOCK * WIDTH, dtype=np.int32)
-    by_field[:] = 0.0
-    by_slab[:] = 0.0
+    for a in range(by_field.shape[0]):
+        by_field[a] = 0.0
+    for g in range(by_slab.shape[0]):
+        for k in range(by_slab.shape[1]):
+            by_slab[g, k] = 0.0
     for start in range(0, rows, BLOCK):
         stop = min(start + BLOCK, rows)
         part = block[: stop - start]
@@ -176,8 +180,10 @@ def _site_gradient(
         _scatter_block(picked, part, by_slab)
 
 
-@jit(parallel=True)
+@jit
 def _all_sites(
+    lo: int,
+    hi: int,
     columns: np.ndarray,
     weights: np.ndarray,
     offsets: np.ndarray,
@@ -191,9 +197,8 @@ def _all_sites(
     by_coupling: np.ndarray,
 ) -> None:
     """Gradients of all sites at centred fields and couplings + step direction; plain = their fields."""
-    length, q = fields.shape
-    groups = offsets.shape[0]
-    for i in prange(length):
+    groups, q = offsets.shape[0], fields.shape[1]
+    for i in range(lo, hi):
         slab = np.zeros((groups, GROUP * q * WIDTH), dtype=np.float32)
         rows = slab.reshape((groups * GROUP, q, WIDTH))
         _load_slab(i, couplings, direction, np.float32(step), rows)
@@ -204,8 +209,10 @@ def _all_sites(
         _site_gradient(columns[i], weights, offsets, field, slab, by_field[i], by_coupling[i])
 
 
-@jit(parallel=True, fastmath=True)
+@jit(fastmath=True)
 def _merge_sites(
+    lo: int,
+    hi: int,
     by_coupling: np.ndarray,
     by_field: np.ndarray,
     frequencies: np.ndarray,
@@ -220,7 +227,7 @@ def _merge_sites(
     length = by_field.shape[0]
     q = couplings.shape[1]
     pull, stride = np.float32(2.0 * penalty), np.float32(step)
-    for k in prange(length):
+    for k in range(lo, hi):
         i = folded(k, length)
         slope = 0.0
         for j in range(i + 1, length):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.alphabet import GAP
-from dca.accelerate import jit, prange
+from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings, square
 from dca.frequencies import pair_frequencies, site_frequencies
 
@@ -64,14 +64,14 @@ def mutual_information(tokens: np.ndarray, weights: np.ndarray, pseudocount: flo
     pairs *= np.float32(1 - share)
     pairs += np.float32(share / q**2)
     information = np.zeros(pairs.shape[0], dtype=np.float32)
-    _information(pairs, information)
+    in_parallel(_information, len(pairs), pairs, information)
     return square(information, tokens.shape[1])
 
 
-@jit(parallel=True)
-def _information(pairs: np.ndarray, information: np.ndarray) -> None:
+@jit
+def _information(lo: int, hi: int, pairs: np.ndarray, information: np.ndarray) -> None:
     q = pairs.shape[1]
-    for p in prange(pairs.shape[0]):
+    for p in range(lo, hi):
         one = np.zeros(q)
         two = np.zeros(q)
         for a in range(q):
@@ -102,31 +102,59 @@ def direct_information(
     sites = (1 - pseudocount) * sites + pseudocount / sites.shape[1]
     first, second = np.triu_indices(model.length, 1)
     information = np.zeros(first.size, dtype=np.float32)
-    _direct_information(model.couplings, sites, first, second, information)
+    in_parallel(_direct_information, first.size, model.couplings, sites, first, second, information)
     return square(information, model.length)
 
 
-@jit(parallel=True)
+@jit
 def _direct_information(
-    couplings: np.ndarray, sites: np.ndarray, first: np.ndarray, second: np.ndarray, information: np.ndarray
+    lo: int,
+    hi: int,
+    couplings: np.ndarray,
+    sites: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    information: np.ndarray,
 ) -> None:
+    """Loops instead of np.dot, for which numba loads scipy."""
     q = sites.shape[1]
-    for p in prange(first.shape[0]):
+    for p in range(lo, hi):
         one, two = sites[first[p]], sites[second[p]]
-        boltzmann = np.exp(couplings[p].astype(np.float64))
-        left, right = np.full(q, 1.0 / q), np.full(q, 1.0 / q)
+        boltzmann = np.empty((q, q))
+        left, right = np.empty(q), np.empty(q)
+        for a in range(q):
+            left[a], right[a] = 1.0 / q, 1.0 / q
+            for b in range(q):
+                boltzmann[a, b] = np.exp(couplings[p, a, b])
         change = 1.0
         while change > 1e-4:  # alternate rescaling of rows and columns converges for positive matrices
-            new_left = one / np.dot(boltzmann, right)
-            new_left /= new_left.sum()
-            new_right = two / np.dot(boltzmann.T, new_left)
-            new_right /= new_right.sum()
-            change = max(np.abs(new_left - left).max(), np.abs(new_right - right).max())
-            left, right = new_left, new_right
+            change = max(_rescale(boltzmann, one, right, left), _rescale(boltzmann.T, two, left, right))
+        norm = 0.0
+        for a in range(q):
+            for b in range(q):
+                norm += left[a] * boltzmann[a, b] * right[b]
         total = 0.0
-        norm = np.dot(left, np.dot(boltzmann, right))
         for a in range(q):
             for b in range(q):
                 joint = left[a] * boltzmann[a, b] * right[b] / norm
                 total += joint * np.log((joint + 1e-100) / (one[a] * two[b]))
         information[p] = total
+
+
+@jit
+def _rescale(boltzmann: np.ndarray, wanted: np.ndarray, other: np.ndarray, factor: np.ndarray) -> float:
+    """factor = wanted / (boltzmann other), scaled to a sum of 1; returns its largest change."""
+    q = wanted.shape[0]
+    new = np.empty(q)
+    total = 0.0
+    for a in range(q):
+        reached = 0.0
+        for b in range(q):
+            reached += boltzmann[a, b] * other[b]
+        new[a] = wanted[a] / reached
+        total += new[a]
+    change = 0.0
+    for a in range(q):
+        change = max(change, abs(new[a] / total - factor[a]))
+        factor[a] = new[a] / total
+    return change

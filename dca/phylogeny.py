@@ -17,7 +17,7 @@ import numpy as np
 from scipy.cluster.hierarchy import average
 
 from data.alphabet import GAP
-from dca.accelerate import jit, prange
+from dca.accelerate import in_parallel, jit
 from dca.simulate import Tree
 
 MOST_REPRESENTATIVES = 2000
@@ -112,7 +112,8 @@ def spread_rows(tokens: np.ndarray, chance: np.ndarray, most: int) -> tuple[np.n
     for k in range(most):
         if k > 0:
             chosen[k] = closest.argmin()
-        _update_closest(tokens, chosen[k], k, chance, closest, nearest)
+        in_parallel(_update_closest, len(tokens), tokens, chosen[k], k, chance, closest, nearest)
+        closest[chosen[k]], nearest[chosen[k]] = np.inf, k
     return chosen, nearest
 
 
@@ -198,15 +199,20 @@ def _similarity(one: np.ndarray, two: np.ndarray, chance: np.ndarray) -> np.floa
     return excess / max(possible, np.float32(_FEWEST_COLUMNS))
 
 
-@jit(parallel=True)
+@jit
 def _update_closest(
-    tokens: np.ndarray, row: int, k: int, chance: np.ndarray, closest: np.ndarray, nearest: np.ndarray
+    lo: int,
+    hi: int,
+    tokens: np.ndarray,
+    row: int,
+    k: int,
+    chance: np.ndarray,
+    closest: np.ndarray,
+    nearest: np.ndarray,
 ) -> None:
     """Let each row that resembles `row`, the k-th chosen one, more than all before belong to it."""
-    for n in prange(tokens.shape[0]):
+    for n in range(lo, hi):
         value = _similarity(tokens[n], tokens[row], chance)
         if value > closest[n]:
             closest[n] = value
             nearest[n] = k
-    closest[row] = np.inf
-    nearest[row] = k

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from dca import descent, kernels
+from dca.accelerate import in_parallel
 from dca.couplings import Couplings
 from dca.frequencies import pair_frequencies, site_frequencies
 
@@ -160,13 +161,14 @@ class _Objective:
         single = fields.astype(np.float32)
         arguments = self._single, single, couplings, direction, step
         plain = np.empty((length, q), dtype=np.float32)
-        kernels._all_sites(
-            self.columns, self.weights, self.offsets, *arguments, plain, self._by_field, self._by_coupling
-        )
+        arrays = self.columns, self.weights, self.offsets, *arguments
+        in_parallel(kernels._all_sites, length, *arrays, plain, self._by_field, self._by_coupling)
         by_field = self._by_field + 2 * self.field_penalty * plain
         slopes = np.empty(length)
         blocks = self._by_coupling.reshape(length, -1, q, kernels.WIDTH)
-        kernels._merge_sites(
+        in_parallel(
+            kernels._merge_sites,
+            length,
             blocks,
             by_field.astype(np.float32),
             self._single,
@@ -247,7 +249,9 @@ class _State:
         """Move, interpolate and precondition the gradient, which `trial` then holds."""
         sums = np.empty((self.fields.shape[0], 3))
         arrays = self.couplings, self.direction, self.gradient, self.trial
-        descent._advance(*arrays, step, share, *self.objective.curvature, *self._bases, sums)
+        in_parallel(
+            descent._advance, len(sums), *arrays, step, share, *self.objective.curvature, *self._bases, sums
+        )
         norm, change, size = sums.sum(axis=0)
         delta = share * (by_field - self.by_field)
         self.by_field = self.by_field + delta
@@ -261,7 +265,8 @@ class _State:
         """The next direction of search, downhill: memory is dropped where it leads uphill."""
         for share in (memory, 0.0):
             slopes = np.empty(self.fields.shape[0])
-            descent._turn(self.direction, self.gradient, self.trial, share, slopes)
+            arrays = self.direction, self.gradient, self.trial
+            in_parallel(descent._turn, len(slopes), *arrays, share, slopes)
             self.field_direction = share * self.field_direction - self._by_field_down
             self._slope = slopes.sum() + float((self.field_direction * self.by_field).sum())
             if self._slope < 0:
@@ -292,7 +297,8 @@ def _independent_state(objective: _Objective, tokens: np.ndarray, weights: np.nd
     by_field = neff * (probabilities - objective.frequencies) + pulls
     gradient = pair_frequencies(tokens, weights, q)
     frequencies = objective.frequencies.astype(np.float32)
-    descent._independent_gradient(gradient, frequencies, pulls.astype(np.float32), neff)
+    pulls = pulls.astype(np.float32)
+    in_parallel(descent._independent_gradient, len(frequencies), gradient, frequencies, pulls, neff)
     return _State(objective, fields, np.zeros_like(gradient), by_field, gradient)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dca.accelerate import jit, prange
+from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings, pair_index
 
 AMINO = 20
@@ -169,7 +169,7 @@ def sample_independent(model: Couplings, n: int, rng: np.random.Generator, sweep
     """
     length, letters = model.fields.shape
     tokens = rng.integers(0, letters, size=(n, length)).astype(np.int8)
-    _sweep_chains(tokens, model.fields, *_neighbours(model), sweeps, _seeds(rng, n))
+    in_parallel(_sweep_chains, n, tokens, model.fields, *_neighbours(model), sweeps, _seeds(rng, n))
     return tokens
 
 
@@ -317,8 +317,10 @@ def _update_site(
     row[i] = letter
 
 
-@jit(parallel=True)
+@jit
 def _sweep_chains(
+    lo: int,
+    hi: int,
     tokens: np.ndarray,
     fields: np.ndarray,
     count: np.ndarray,
@@ -328,7 +330,7 @@ def _sweep_chains(
     seeds: np.ndarray,
 ) -> None:
     """Gibbs sweeps of each row with its own random numbers."""
-    for n in prange(tokens.shape[0]):
+    for n in range(lo, hi):
         state = seeds[n : n + 1].copy()
         chance = np.empty(fields.shape[1])
         for _ in range(sweeps):

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.alphabet import GAP
-from dca.accelerate import jit, prange
+from dca.accelerate import in_parallel, jit
 from dca.frequencies import site_frequencies
 from dca.phylogeny import MOST_REPRESENTATIVES, similarity_tree, timed_tree
 from dca.simulate import Tree, _seeds, _uniform
@@ -108,7 +108,8 @@ def evolve_sites(
     tree, length = process.tree, process.rates.size
     columns = np.empty((length, tree.parent.size), dtype=np.int8)
     ladder = np.cumsum(process.profile, axis=1)
-    _evolve_columns(tree.parent, tree.length, ladder, process.rates, _seeds(rng, length), columns)
+    arrays = tree.parent, tree.length, ladder, process.rates, _seeds(rng, length), columns
+    in_parallel(_evolve_columns, length, *arrays)
     tokens = np.ascontiguousarray(columns[:, tree.leaves].T)
     if gaps is not None:
         tokens[gaps] = GAP
@@ -141,7 +142,9 @@ def kinship(tokens: np.ndarray, weights: np.ndarray, tree: Tree, rates: np.ndarr
     """
     total = np.zeros(tokens.shape[1])
     columns, single = np.ascontiguousarray(tokens.T), weights.astype(np.float64)
-    _sum_kinship(columns, single, tree.parent, tree.length, tree.leaves, rates, total)
+    in_parallel(
+        _sum_kinship, len(total), columns, single, tree.parent, tree.length, tree.leaves, rates, total
+    )
     mass = single @ (tokens != GAP)
     return total / np.maximum(mass, 1e-30) ** 2
 
@@ -181,16 +184,18 @@ def site_rates(tokens: np.ndarray, tree: Tree, profile: np.ndarray) -> np.ndarra
     The prior is log-normal about 1, so that a site without information keeps the rate 1.
     """
     likelihood = np.empty((tokens.shape[1], _RATES.size))
-    _likelihoods(
-        np.ascontiguousarray(tokens.T), tree.parent, tree.length, tree.leaves, profile, _RATES, likelihood
-    )
+    columns = np.ascontiguousarray(tokens.T)
+    arrays = tree.parent, tree.length, tree.leaves, profile, _RATES, likelihood
+    in_parallel(_likelihoods, len(columns), columns, *arrays)
     prior = -((np.log(_RATES) / _RATE_SPREAD) ** 2) / 2
     rates = _RATES[(likelihood + prior).argmax(axis=1)]
     return rates / rates.mean()
 
 
-@jit(parallel=True)
+@jit
 def _likelihoods(
+    lo: int,
+    hi: int,
     columns: np.ndarray,
     parent: np.ndarray,
     length: np.ndarray,
@@ -201,7 +206,7 @@ def _likelihoods(
 ) -> None:
     """likelihood[i, k]: log probability of column i at rate k, by pruning; gaps are missing letters."""
     letters = profile.shape[1]
-    for i in prange(columns.shape[0]):
+    for i in range(lo, hi):
         part = np.empty((parent.size, letters))
         for k in range(rates.size):
             part[:] = 1.0
@@ -225,8 +230,10 @@ def _likelihoods(
             likelihood[i, k] = total
 
 
-@jit(parallel=True)
+@jit
 def _sum_kinship(
+    lo: int,
+    hi: int,
     columns: np.ndarray,
     weights: np.ndarray,
     parent: np.ndarray,
@@ -239,7 +246,7 @@ def _sum_kinship(
 
     mass[node] is the sum of w_n exp(-r_i t) over the rows below it, t their distance from the node.
     """
-    for i in prange(columns.shape[0]):
+    for i in range(lo, hi):
         mass = np.zeros(parent.size)
         sum_here = 0.0
         for n in range(leaves.size):
@@ -253,8 +260,10 @@ def _sum_kinship(
         total[i] = sum_here
 
 
-@jit(parallel=True)
+@jit
 def _evolve_columns(
+    lo: int,
+    hi: int,
     parent: np.ndarray,
     length: np.ndarray,
     ladder: np.ndarray,
@@ -264,7 +273,7 @@ def _evolve_columns(
 ) -> None:
     """Each node keeps its parent's letter, or draws one from the site's cumulative profile `ladder`."""
     last = ladder.shape[1] - 1
-    for i in prange(columns.shape[0]):
+    for i in range(lo, hi):
         state = seeds[i : i + 1].copy()
         for node in range(parent.size):
             if parent[node] >= 0 and _uniform(state) < np.exp(-rates[i] * length[node]):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from dca.accelerate import jit, prange
+from dca.accelerate import in_parallel, jit
 
 _CHUNKS = 64
 _TILE = 1024
@@ -36,7 +36,7 @@ def sequence_weights(tokens: np.ndarray, identity: float = 0.8) -> np.ndarray:
     """
     planes, allowed = _comparable(tokens, identity)
     similar = np.zeros((_CHUNKS, tokens.shape[0]), dtype=np.int32)
-    _count_similar(planes, allowed, similar)
+    in_parallel(_count_similar, _CHUNKS, planes, allowed, similar)
     return (1.0 / (1 + similar.sum(axis=0))).astype(np.float32)
 
 
@@ -116,11 +116,11 @@ def _any_within(found: np.ndarray, allowed: np.uint64) -> bool:
     return hits > 0
 
 
-@jit(parallel=True)
-def _count_similar(planes: np.ndarray, allowed: np.uint64, similar: np.ndarray) -> None:
+@jit
+def _count_similar(lo: int, hi: int, planes: np.ndarray, allowed: np.uint64, similar: np.ndarray) -> None:
     """similar[chunk, n] counts rows similar to n that the pairs of this chunk found, each pair once."""
     rows = planes.shape[2]
-    for chunk in prange(_CHUNKS):
+    for chunk in range(lo, hi):
         buffer = np.empty(_TILE, dtype=np.uint64)
         count = similar[chunk]
         for n in range(chunk, rows, _CHUNKS):

@@ -140,7 +140,7 @@ def naive_correlations(sites, pairs, conditional, counted, joint):
 def test_moments_twin(rng):
     statistics = random_statistics(rng)
     sums = np.zeros((4, 5))
-    module._moments(*statistics, sums)
+    module._moments(0, len(sums), *statistics, sums)
     x, y = naive_correlations(*statistics)
     expected = [v.sum() for v in (x, y, x * x, y * y, x * y)]
     np.testing.assert_allclose(sums.sum(axis=0), expected, rtol=1e-5)
@@ -157,7 +157,7 @@ def test_climb_twin(rng):
     spread = (sites * (1 - sites)).astype(float)
     diagonal = spread[first][:, :, None] * spread[second][:, None, :] + 0.1
     expected = couplings + 0.2 * gradient / diagonal
-    module._climb(*statistics, spread, 0.2, 0.3, 0.1, couplings)
+    module._climb(0, len(spread), *statistics, spread, 0.2, 0.3, 0.1, couplings)
     np.testing.assert_allclose(couplings, expected, rtol=1e-4, atol=1e-5)
 
 

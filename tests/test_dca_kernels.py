@@ -221,13 +221,13 @@ def test_advance_and_turn_twin(rng):
     bases = bases.reshape(2, length, -1)
     sums, slopes = np.empty((length, 3)), np.empty(length)
     modes = values.astype(np.float32)
-    descent._advance(j, d, g, trial, 0.3, 0.6, frequencies, scale, floor, modes, *bases, sums)
+    descent._advance(0, len(sums), j, d, g, trial, 0.3, 0.6, frequencies, scale, floor, modes, *bases, sums)
     np.testing.assert_allclose(j, moved, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(g, turned, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(trial, down, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(sums.sum(axis=0), expected, rtol=1e-4)
     direction = 0.4 * d - trial
-    descent._turn(d, g, trial, 0.4, slopes)
+    descent._turn(0, len(slopes), d, g, trial, 0.4, slopes)
     np.testing.assert_allclose(d, direction, rtol=1e-5, atol=1e-6)
     assert slopes.sum() == pytest.approx((direction * g).sum(), rel=1e-4)
 
@@ -257,7 +257,7 @@ def test_sweep_chains_twin(rng):
     expected = tokens.copy()
     naive.sweep_chains(expected, model.fields, model.couplings, 8, seeds)
     with np.errstate(over="ignore"):
-        simulate._sweep_chains(tokens, model.fields, *simulate._neighbours(model), 8, seeds)
+        simulate._sweep_chains(0, len(tokens), tokens, model.fields, *simulate._neighbours(model), 8, seeds)
     np.testing.assert_array_equal(tokens, expected)
 
 

@@ -48,7 +48,9 @@ def test_likelihood_twin():
     columns = np.array([[0, 1, 2, 0], [1, 1, 1, 1], [2, GAP, 0, 2], [GAP, GAP, GAP, GAP]], dtype=np.int8)
     rates = np.array([0.3, 2.0])
     found = np.empty((4, 2))
-    site_process._likelihoods(columns, TREE.parent, TREE.length, TREE.leaves, profile, rates, found)
+    site_process._likelihoods(
+        0, len(columns), columns, TREE.parent, TREE.length, TREE.leaves, profile, rates, found
+    )
     for i, k in itertools.product(range(4), range(2)):
         total = 0.0
         for letters in itertools.product(range(3), repeat=6):
@@ -66,7 +68,7 @@ def test_evolve_twin():
     columns = np.empty((5, 6), dtype=np.int8)
     with np.errstate(over="ignore"):
         site_process._evolve_columns(
-            TREE.parent, TREE.length, np.cumsum(profile, axis=1), rates, seeds, columns
+            0, len(columns), TREE.parent, TREE.length, np.cumsum(profile, axis=1), rates, seeds, columns
         )
     for i in range(5):
         generator = naive.SplitMix64(seeds[i])
