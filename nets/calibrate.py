@@ -1,18 +1,19 @@
 """Calibrated probabilities and tuning scores, both measured on families that were not learned from."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from scipy.special import expit
 
-from nets.dataset import Example, read_example
+from nets.dataset import Example, depths_of, read_example
 from nets.losses import UNRESOLVED
 from nets.model import Refiner
 from nets.predict import distance_logits
+from nets.probability import IDENTITY, RANGES, depth_of
 
-RANGES = ((6, 12), (12, 24), (24, 1 << 30))
-IDENTITY = [[1.0, 0.0]] * len(RANGES)
 LONGEST_LOOK = 330
 
 
@@ -59,41 +60,62 @@ def _long_precision(
 
 
 def fit_calibration(model: Refiner, examples: Sequence[Example]) -> list[list[float]]:
-    """Slope and intercept of a logistic regression of contact on the log odds, for each range.
+    """Logistic regression of contact on the log odds and the depth of the alignment, for each range.
 
-    Each cluster weighs the same. Without tuning families the identity is returned.
+    With n = log(Neff / 300), the calibrated log odds are exp(a + b n) odds + c + d n: how far the network may
+    be trusted changes with the depth, and the ranking within a range does not. Each cluster weighs the same,
+    and each depth of a family. Without tuning families the identity is returned.
 
     Returns
     -------
-    list of [slope, intercept]
+    list of [a, b, c, d]
         For separations 6-11, 12-23 and from 24 on.
     """
     if not examples:
-        return [list(pair) for pair in IDENTITY]
+        return [list(numbers) for numbers in IDENTITY]
     sizes: dict[str, int] = {}
     for example in examples:
         sizes[example.cluster] = sizes.get(example.cluster, 0) + 1
-    parts: list[list[tuple[np.ndarray, np.ndarray, float]]] = [[] for _ in RANGES]
+    parts: list[list[_Sample]] = [[] for _ in RANGES]
     for example in examples:
-        for k in (0, -1):
+        for k in range(depths_of(example.path)):
+            neff = read_example(example.path, k)[0].neff
             logit, truth, separation = packed_contact_logits(model, example, k)
             for part, (low, high) in zip(parts, RANGES, strict=True):
                 chosen = (truth >= 0) & (separation >= low) & (separation < high)
                 if chosen.any():
-                    part.append((logit[chosen], truth[chosen], 1 / sizes[example.cluster] / chosen.sum()))
-    return [_fit_logistic(part) if part else [1.0, 0.0] for part in parts]
+                    weight = 1 / sizes[example.cluster] / depths_of(example.path) / chosen.sum()
+                    part.append(_Sample(logit[chosen], truth[chosen], depth_of(neff), weight))
+    return [_fit_logistic(part) if part else list(IDENTITY[0]) for part in parts]
 
 
-def _fit_logistic(parts: list[tuple[np.ndarray, np.ndarray, float]]) -> list[float]:
-    logit = np.concatenate([p[0] for p in parts]).astype(np.float64)
-    truth = np.concatenate([p[1] for p in parts])
-    weight = np.concatenate([np.full(p[0].size, p[2]) for p in parts])
+@dataclass(frozen=True)
+class _Sample:
+    """Pairs of one family at one depth: log odds, contacts, log(Neff / 300), and the weight of each pair."""
+
+    logit: np.ndarray
+    truth: np.ndarray
+    depth: float
+    weight: float
+
+
+def _fit_logistic(samples: list[_Sample]) -> list[float]:
+    logit = np.concatenate([s.logit for s in samples]).astype(np.float64)
+    truth = np.concatenate([s.truth for s in samples])
+    depth = np.repeat([s.depth for s in samples], [s.logit.size for s in samples])
+    weight = np.repeat([s.weight for s in samples], [s.logit.size for s in samples])
     weight /= weight.sum()
 
-    def loss(parameters: np.ndarray) -> float:
-        z = parameters[0] * logit + parameters[1]
-        return float(np.sum(weight * (np.logaddexp(0, z) - truth * z)))
+    def loss(numbers: np.ndarray) -> tuple[float, np.ndarray]:
+        a, b, c, d = numbers
+        scaled = np.exp(a + b * depth) * logit
+        z = scaled + c + d * depth
+        slope = weight * (expit(z) - truth)
+        gradient = [slope @ scaled, slope @ (scaled * depth), slope.sum(), slope @ depth]
+        # Too little data, or all at one depth, leaves directions free: they stay near the identity
+        pull = 1e-6 * numbers
+        return float(weight @ (np.logaddexp(0, z) - truth * z) + pull @ numbers / 2), np.array(
+            gradient
+        ) + pull
 
-    fitted = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
-    # A negative slope would turn the ranking upside down: the map then carries no signal in this range.
-    return [float(fitted[0]), float(fitted[1])] if fitted[0] > 0 else [1.0, 0.0]
+    return [float(value) for value in minimize(loss, np.zeros(4), jac=True, method="L-BFGS-B").x]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ class Loaded:
     ----------
     model : Refiner
         In evaluation mode.
-    calibration : list of [slope, intercept]
-        One pair for short, medium and long range.
+    calibration : list of [a, b, c, d]
+        Four numbers for short, medium and long range, see `nets.probability`.
     card : dict
         What it was trained on; see ``nets/pretrained/*.md``.
     name, sha256 : str
@@ -79,8 +80,14 @@ def load_refiner(name: str, device: str = "cpu") -> Loaded:
             value=error,
             remedy="train again or use 'default'",
         ) from error
+    calibration = [_with_depth(numbers) for numbers in metadata["calibration"]]
     shown = path.stem if path.parent == PRETRAINED else str(name)
-    return Loaded(model.to(device).eval(), metadata["calibration"], metadata["card"], shown, sha256(path))
+    return Loaded(model.to(device).eval(), calibration, metadata["card"], shown, sha256(path))
+
+
+def _with_depth(numbers: list[float]) -> list[float]:
+    """Slope and intercept, as weights of version 0.1 have them, in the form that knows the depth."""
+    return numbers if len(numbers) == 4 else [math.log(numbers[0]), 0.0, numbers[1], 0.0]
 
 
 def digest(settings: Any) -> str:

@@ -96,6 +96,8 @@ class TrainConfig:
         Updates between two looks at the tuning families, and between two checkpoints.
     seed : int
         Of the initial weights, the order of examples, crops and dropout.
+    fold_share : float
+        Share of the crops that come from simulated families on other folds, where there are any.
     """
 
     steps: int = 3000
@@ -109,6 +111,7 @@ class TrainConfig:
     evaluate_every: int = 250
     save_every: int = 100
     seed: int = 1
+    fold_share: float = 0.3
 
 
 def as_metadata(config: Any) -> dict[str, Any]:

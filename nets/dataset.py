@@ -148,6 +148,12 @@ def read_example(path: str | Path, k: int) -> tuple[Features, np.ndarray]:
         return Features(*(archive[f"{name}_{k}"] for name in FEATURE_NAMES)), archive["bins"]
 
 
+def depths_of(path: str | Path) -> int:
+    """At how many depths an example has features."""
+    with np.load(path, allow_pickle=False) as archive:
+        return len(archive["depths"])
+
+
 def packed_rectangle(rows: np.ndarray, cols: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Packed pair of every pixel of a rectangle, and whether the pixel lies below the diagonal.
 

@@ -4,16 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import expit
 
 from data.store import load_arrays, save_arrays
 from nets.checkpoint import Loaded, choose_device, load_refiner
 from nets.dataset import cut_pixels
 from nets.features import Features, compute_features
 from nets.model import Refiner, contact_logit
+from nets.probability import calibrated
 
 CHUNK_PIXELS = 1 << 17
-RANGE_STARTS = (12, 24)
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,7 @@ def predict(loaded: Loaded, features: Features) -> Prediction:
     distance = torch.softmax(logits, dim=-1).numpy()
     odds = contact_logit(logits, config.contact_bins).numpy().astype(np.float64)
     separation = np.abs(np.subtract.outer(np.arange(len(odds)), np.arange(len(odds))))
-    slope, intercept = np.moveaxis(np.array(loaded.calibration)[np.digitize(separation, RANGE_STARTS)], -1, 0)
-    contact = expit(slope * odds + intercept).astype(np.float32)
+    contact = calibrated(odds, separation, features.neff, loaded.calibration).astype(np.float32)
     np.fill_diagonal(contact, 0.0)
     return Prediction(contact, distance, np.array(config.bin_edges, dtype=np.float32))
 

@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 from data.errors import CovarionError
 from data.store import atomic_path, save_text
 from nets.calibrate import fit_calibration, tuning_scores
-from nets.checkpoint import choose_device, digest, save_weights
+from nets.checkpoint import Loaded, choose_device, digest, load_refiner, save_weights
 from nets.config import RefinerConfig, TrainConfig, as_metadata, from_metadata
 from nets.dataset import Example, by_cluster, check_split, example_at, random_crop
+from nets.folds import CLUSTER
 from nets.losses import refiner_loss
 from nets.model import Refiner
 
@@ -39,6 +40,14 @@ class Trainer:
         Gets ``checkpoint.safetensors``, ``history.tsv`` and, at the end, ``weights.safetensors``.
     device : str
         ``cpu`` or ``cuda``.
+    start : Loaded, optional
+        Weights to go on from, of the same shape; by default they are drawn at random.
+
+    Raises
+    ------
+    CovarionError
+        Nothing to train on, a cluster in two splits, or a start of another shape or that has learned from a
+        tuning cluster.
     """
 
     def __init__(
@@ -48,19 +57,27 @@ class Trainer:
         settings: TrainConfig,
         folder: str | Path,
         device: str = "cpu",
+        start: Loaded | None = None,
     ):
         check_split(examples)
-        self.clusters = by_cluster([e for e in examples if e.split == "train"])
+        learned = [e for e in examples if e.split == "train"]
+        self.clusters = by_cluster([e for e in learned if not e.cluster.startswith(CLUSTER)])
+        self.folds = by_cluster([e for e in learned if e.cluster.startswith(CLUSTER)])
         self.tuning = [e for e in examples if e.split == "tune"]
-        if not self.clusters:
+        if not learned:
             raise CovarionError("nothing to train on", remedy="give at least one protein the split 'train'")
         self.config, self.settings, self.device = config, settings, torch.device(device)
         self.folder = Path(folder)
-        self.identity = digest([as_metadata(config), as_metadata(settings), _fingerprints(examples)])
+        begun = start.sha256 if start else ""
+        self.identity = digest([as_metadata(config), as_metadata(settings), _fingerprints(examples), begun])
         torch.manual_seed(settings.seed)
         self.model = Refiner(config).to(self.device)
+        if start:
+            check_start(start, config, self.tuning)
+            self.model.load_state_dict(start.model.state_dict())
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=settings.learning_rate)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.started = start is not None
         self.step = 0
         self.history: list[dict[str, float]] = []
 
@@ -75,6 +92,8 @@ class Trainer:
     def run(self, deadline: float = math.inf) -> bool:
         """Train to the last step or to `deadline` (``time.monotonic``); True when the last step is done."""
         self.resume()
+        if self.started and self.step == 0 and self.tuning:
+            logger.info("before training: %s", tuning_scores(self.averaged(), self.tuning))
         with ThreadPoolExecutor(max_workers=1) as loader:
             ahead = loader.submit(self._load, self.step)
             while self.step < self.settings.steps and time.monotonic() < deadline:
@@ -88,13 +107,15 @@ class Trainer:
         settings = self.settings
         numbers = range(step * settings.batch, (step + 1) * settings.batch)
         return [
-            random_crop(
-                example_at(n, self.clusters, settings.seed),
-                settings.crop,
-                np.random.default_rng([settings.seed, 1, n]),
-            )
+            random_crop(self._example(n), settings.crop, np.random.default_rng([settings.seed, 1, n]))
             for n in numbers
         ]
+
+    def _example(self, number: int) -> Example:
+        """Crop number `number` is of a family or, with probability `fold_share`, of a simulated fold."""
+        chance = np.random.default_rng([self.settings.seed, 2, number]).random()
+        folds = self.folds and (chance < self.settings.fold_share or not self.clusters)
+        return example_at(number, self.folds if folds else self.clusters, self.settings.seed)
 
     def _update(self, crops: list[tuple]) -> None:
         settings, loss_sum = self.settings, 0.0
@@ -119,8 +140,9 @@ class Trainer:
         self.history.append({"step": self.step, "loss": loss_sum})
 
     def _track_average(self) -> None:
-        # Early on the average follows closely, so that the random start is forgotten.
-        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        decay = self.settings.average
+        if not self.started:  # early on the average follows closely, so that the random start is forgotten
+            decay = min(decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
                 self.average[name].lerp_(value, 1 - decay)
@@ -200,6 +222,38 @@ def _fingerprints(examples: Sequence[Example]) -> list[list[str]]:
     )
 
 
+def check_start(start: Loaded, config: RefinerConfig, tuning: Sequence[Example]) -> None:
+    """Refuse to go on from weights of another shape, or that have seen a tuning family.
+
+    Raises
+    ------
+    CovarionError
+    """
+    if start.model.config != config:
+        raise CovarionError(
+            "the weights to start from have another shape",
+            place=start.name,
+            value=start.model.config,
+            remedy="set train: model to the same",
+        )
+    seen = learned_clusters(start.card)
+    if both := sorted({e.cluster for e in tuning} & seen):
+        raise CovarionError(
+            "the weights to start from have learned from tuning families",
+            place=start.name,
+            value=", ".join(both),
+            remedy="tune on other clusters",
+        )
+
+
+def learned_clusters(card: dict[str, Any]) -> set[str]:
+    """Homology clusters that weights have learned from, those of what they were started from included."""
+    begun = card.get("start")
+    return set(card.get("train", {}).get("clusters", [])) | (
+        learned_clusters(begun["card"]) if begun else set()
+    )
+
+
 def schedule(step: int, steps: int) -> float:
     """Share of the full learning rate: a linear rise over a twentieth of the run, then half a cosine."""
     rise = max(1, steps // 20)
@@ -215,6 +269,7 @@ def train_refiner(
     settings: dict[str, Any],
     device: str = "auto",
     threads: int = 1,
+    start: str = "",
 ) -> None:
     """Train on example files and write weights; a killed run goes on from its last checkpoint.
 
@@ -226,28 +281,33 @@ def train_refiner(
         ``weights.safetensors`` in the folder of the run.
     model, settings : dict
         Fields of :class:`nets.config.RefinerConfig` and :class:`nets.config.TrainConfig`.
+    start : str
+        Weights to go on from, by name or path; their shape is taken. Empty starts at random.
     """
     torch.set_num_threads(threads)
     examples = [Example(**entry) for entry in files]
+    begun = load_refiner(start) if start else None
+    config = from_metadata(RefinerConfig, (as_metadata(begun.model.config) if begun else {}) | model)
     trainer = Trainer(
-        examples,
-        from_metadata(RefinerConfig, model),
-        from_metadata(TrainConfig, settings),
-        Path(out).parent,
-        choose_device(device),
+        examples, config, from_metadata(TrainConfig, settings), Path(out).parent, choose_device(device), begun
     )
     trainer.run()
-    trainer.finish(data_card(examples))
+    trainer.finish(data_card(examples, begun))
     # Weights that are whole need no checkpoint: asked for again, they are trained again.
     (Path(out).parent / "checkpoint.safetensors").unlink()
 
 
-def data_card(examples: Sequence[Example]) -> dict[str, Any]:
-    """What a network has seen: proteins and clusters by split, and how many of them were simulated."""
+def data_card(examples: Sequence[Example], start: Loaded | None = None) -> dict[str, Any]:
+    """What a network has seen: proteins and clusters by split, simulated families, and its start's card."""
     card: dict[str, Any] = {}
+    if start:
+        card["start"] = {"name": start.name, "sha256": start.sha256, "card": start.card}
     for split in ("train", "tune"):
         chosen = [e for e in examples if e.split == split]
+        folds = [e for e in chosen if e.cluster.startswith(CLUSTER)]
+        chosen = [e for e in chosen if not e.cluster.startswith(CLUSTER)]
         real = sorted(e.protein for e in chosen if "~" not in e.protein)
         clusters = sorted({e.cluster for e in chosen})
-        card[split] = {"proteins": real, "clusters": clusters, "simulated": len(chosen) - len(real)}
+        simulated = len(chosen) - len(real)
+        card[split] = {"proteins": real, "clusters": clusters, "simulated": simulated, "folds": len(folds)}
     return card

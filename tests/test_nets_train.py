@@ -9,11 +9,12 @@ import torch
 from safetensors.torch import save_file
 
 from data.errors import CovarionError, MapError
-from nets.calibrate import _fit_logistic
-from nets.checkpoint import load_refiner
+from nets.calibrate import _fit_logistic, _Sample
+from nets.checkpoint import _with_depth, load_refiner
 from nets.config import RefinerConfig, TrainConfig
 from nets.dataset import Example, read_example, write_example
 from nets.predict import predict
+from nets.probability import DEPTHS, calibrated
 from nets.shipped import find_weights
 from nets.train import Trainer, data_card, schedule, train_refiner
 
@@ -115,13 +116,40 @@ def test_learning_rate_rises_then_falls():
     assert values[-1] < 0.02
 
 
-def test_calibration_recovers_a_known_slope_and_intercept():
+def test_calibration_recovers_known_numbers():
+    rng = np.random.default_rng(0)
+    samples = []
+    for depth in (-2.0, 0.0, 2.0):
+        logit = rng.normal(0, 2, size=200_000)
+        odds = np.exp(-0.7 + 0.1 * depth) * logit - 1.0 + 0.3 * depth
+        samples.append(_Sample(logit, rng.random(logit.size) < 1 / (1 + np.exp(-odds)), depth, 1.0))
+    assert _fit_logistic(samples) == pytest.approx([-0.7, 0.1, -1.0, 0.3], abs=0.02)
+
+
+def test_calibration_at_one_depth_leaves_the_other_numbers_alone():
     rng = np.random.default_rng(0)
     logit = rng.normal(0, 2, size=200_000)
-    truth = rng.random(200_000) < 1 / (1 + np.exp(-(0.5 * logit - 1.0)))
-    slope, intercept = _fit_logistic([(logit, truth, 1.0)])
-    assert slope == pytest.approx(0.5, abs=0.02)
-    assert intercept == pytest.approx(-1.0, abs=0.02)
+    truth = rng.random(logit.size) < 1 / (1 + np.exp(-(0.5 * logit - 1.0)))
+    a, b, c, d = _fit_logistic([_Sample(logit, truth, 0.0, 1.0)])
+    assert (np.exp(a), c) == pytest.approx((0.5, -1.0), abs=0.02)
+    assert (b, d) == pytest.approx((0.0, 0.0), abs=1e-6)
+
+
+def test_probabilities_follow_range_and_depth():
+    numbers = [[0.0, 0.0, 0.0, 0.0], [0.5, 0.0, -1.0, 0.0], [0.0, 0.1, 0.0, 0.5]]
+    odds, separation = np.array([0.5, 0.5, 0.5]), np.array([6, 12, 24])
+    n = np.log(1000 / 300)
+    z = [0.5, np.exp(0.5) * 0.5 - 1, np.exp(0.1 * n) * 0.5 + 0.5 * n]
+    found = calibrated(odds, separation, 1000.0, numbers)
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-np.array(z))), rtol=1e-12)
+    deep = calibrated(odds, separation, 1e9, numbers)
+    np.testing.assert_array_equal(deep, calibrated(odds, separation, 300 * np.exp(DEPTHS[1]), numbers))
+
+
+def test_weights_of_the_first_version_keep_their_probabilities():
+    odds, separation = np.linspace(-5, 5, 9), np.full(9, 30)
+    new = calibrated(odds, separation, 50.0, [_with_depth([0.8, -0.3])] * 3)
+    np.testing.assert_allclose(new, 1 / (1 + np.exp(-(0.8 * odds - 0.3))), rtol=1e-12)
 
 
 def test_unknown_weights_name_the_remedy():
