@@ -1,10 +1,12 @@
-"""A folder of families (``families.tsv`` and one folder each) as rows of a protein table."""
+"""Folders of many proteins: families as rows of a protein table, and chains without alignments."""
 
 import csv
 from pathlib import Path
 
 from data.errors import TableError
 from data.table import ProteinRow
+
+CLUSTER = "fold:"  # before the id of a chain that stands for itself: no homology cluster is called so
 
 
 def read_families(
@@ -69,3 +71,29 @@ def _row(folder: Path, row: dict[str, str]) -> ProteinRow:
         split=row["split"] if row["split"] in ("train", "tune", "val") else "",
         cluster=row["cluster"],
     )
+
+
+def read_folds(folder: str | Path, longest: int = 0) -> dict[str, int]:
+    """Ids and lengths of the chains of a folder with ``structures.tsv`` and ``coordinates.npz``.
+
+    Parameters
+    ----------
+    folder : path
+    longest : int
+        Leave out longer chains; 0 keeps all.
+
+    Raises
+    ------
+    TableError
+        The folder does not hold both files.
+    """
+    table = Path(folder) / "structures.tsv"
+    if not table.is_file() or not (Path(folder) / "coordinates.npz").is_file():
+        raise TableError(
+            "no folder of structures",
+            file=table,
+            remedy="it must hold structures.tsv and coordinates.npz; set train: folds: folder",
+        )
+    with table.open(newline="") as stream:
+        lengths = {row["id"]: int(row["length"]) for row in csv.DictReader(stream, delimiter="\t")}
+    return {name: length for name, length in lengths.items() if not longest or length <= longest}

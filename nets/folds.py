@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.contacts import contact_map
-from data.errors import CovarionError, TableError
+from data.errors import CovarionError
 from nets.config import PAIR_MAPS
 from nets.dataset import write_example
 from nets.features import simulate_family
@@ -22,33 +22,6 @@ ROWS = (64, 3000)  # sequences of a family, drawn evenly on the logarithm
 STRENGTH = (4.0, 10.0)  # Frobenius norm of a contact's couplings
 DEPTH = (1.0, 5.0)  # from root to leaf, proposed mutations per site
 GAPS = (0.02, 0.2)
-CLUSTER = "fold:"  # before the id: no homology cluster of a table is called so
-
-
-def read_folds(folder: str | Path, longest: int = 0) -> dict[str, int]:
-    """Ids and lengths of the chains of a folder with ``structures.tsv`` and ``coordinates.npz``.
-
-    Parameters
-    ----------
-    folder : path
-    longest : int
-        Leave out longer chains; 0 keeps all.
-
-    Raises
-    ------
-    TableError
-        The folder does not hold both files.
-    """
-    table = Path(folder) / "structures.tsv"
-    if not table.is_file() or not (Path(folder) / "coordinates.npz").is_file():
-        raise TableError(
-            "no folder of structures",
-            file=table,
-            remedy="it must hold structures.tsv and coordinates.npz; set train: folds: folder",
-        )
-    with table.open(newline="") as stream:
-        lengths = {row["id"]: int(row["length"]) for row in csv.DictReader(stream, delimiter="\t")}
-    return {name: length for name, length in lengths.items() if not longest or length <= longest}
 
 
 def fold_distances(atoms: np.ndarray, sequence: str) -> np.ndarray:

@@ -74,18 +74,28 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[n, C, H, W] -> [n, C, H, W]."""
         y = functional.relu(self.norm(x))
-        if self.pool is not None:
-            y = y + _context(y, self.pool)
-        y = functional.relu(self.first(y))
-        return x + self.second(self.drop(y))
+        if self.pool is None:
+            return x + self._convolve(y)
+        along, across = self.context(y.mean(dim=3), y.mean(dim=2))
+        return x + self._convolve(y + (along + across))
 
+    def with_context(self, x: Tensor, context: tuple[Tensor, Tensor] | None) -> Tensor:
+        """What `forward` gives for some rows of a map whose averages are known."""
+        y = functional.relu(self.norm(x))
+        return x + self._convolve(y if context is None else y + (context[0] + context[1]))
 
-def _context(y: Tensor, pool: nn.Linear) -> Tensor:
-    """Averages along a row and a column tell a pair how its two residues fare with all others."""
-    along = pool(y.mean(dim=3).transpose(1, 2)).transpose(1, 2)  # [n, 2C, H]
-    across = pool(y.mean(dim=2).transpose(1, 2)).transpose(1, 2)  # [n, 2C, W]
-    half = y.shape[1]
-    return along[:, :half, :, None] + across[:, half:, None, :]
+    def context(self, along: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
+        """Averages along a row and a column tell a pair how its two residues fare with all others.
+
+        [n, C, H], [n, C, W] -> what is added to each row, [n, C, H, 1], and to each column, [n, C, 1, W].
+        """
+        assert self.pool is not None
+        half = along.shape[1]
+        rows, columns = (self.pool(mean.transpose(1, 2)).transpose(1, 2) for mean in (along, across))
+        return rows[:, :half, :, None], columns[:, half:, None, :]
+
+    def _convolve(self, y: Tensor) -> Tensor:
+        return self.second(self.drop(functional.relu(self.first(y))))
 
 
 class Refiner(nn.Module):

@@ -11,8 +11,7 @@ from nets.dataset import cut_pixels
 from nets.features import Features, compute_features
 from nets.model import Refiner, contact_logit
 from nets.probability import calibrated
-
-CHUNK_PIXELS = 1 << 17
+from nets.stream import STRIP_PIXELS, stream_trunk
 
 
 @dataclass(frozen=True)
@@ -38,17 +37,18 @@ class Prediction:
 def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
     """Symmetric logits of the distance bins for a whole map, float32 [L, L, B] on the CPU.
 
-    The couplings are embedded some rows at a time: 441 numbers a pair never stand in memory at once.
+    The couplings are embedded some rows at a time, so that 441 numbers a pair never stand in memory at once,
+    and the trunk passes in strips (`nets.stream`): about 4 (C + 3 B) L^2 bytes in all.
     """
     device = next(model.parameters()).device
     length = features.length
     every = np.arange(length)
-    step = max(1, CHUNK_PIXELS // length)
-    parts = [
-        model.embed(cut_pixels(features, every[start : start + step], every).to(device))
-        for start in range(0, length, step)
-    ]
-    logits = model.trunk(torch.cat(parts, dim=1))[0].cpu()
+    step = max(1, STRIP_PIXELS // length)
+    x = torch.empty((1, length, length, model.config.channels), device=device)
+    for start in range(0, length, step):
+        rows = every[start : start + step]
+        x[:, start : start + step] = model.embed(cut_pixels(features, rows, every).to(device))
+    logits = stream_trunk(model, x)[0].cpu()
     return (logits + logits.transpose(0, 1)) / 2
 
 

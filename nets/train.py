@@ -15,12 +15,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from data.errors import CovarionError
+from data.families import CLUSTER
 from data.store import atomic_path, save_text
 from nets.calibrate import fit_calibration, tuning_scores
 from nets.checkpoint import Loaded, choose_device, digest, load_refiner, save_weights
 from nets.config import RefinerConfig, TrainConfig, as_metadata, from_metadata
 from nets.dataset import Example, by_cluster, check_split, example_at, random_crop
-from nets.folds import CLUSTER
 from nets.losses import refiner_loss
 from nets.model import Refiner
 

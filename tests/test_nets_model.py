@@ -10,6 +10,7 @@ from nets.features import compute_features
 from nets.losses import UNRESOLVED, refiner_loss
 from nets.model import Refiner, contact_logit
 from nets.predict import distance_logits
+from nets.stream import stream_trunk
 
 SMALL = RefinerConfig(channels=8, blocks=2)
 
@@ -42,8 +43,23 @@ def test_whole_map_is_symmetric(model, features):
 
 def test_rows_embedded_in_chunks_equal_the_whole(model, features, monkeypatch):
     whole = distance_logits(model, features)
-    monkeypatch.setattr("nets.predict.CHUNK_PIXELS", 40)
+    monkeypatch.setattr("nets.predict.STRIP_PIXELS", 40)
     torch.testing.assert_close(distance_logits(model, features), whole)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 13, 14, 100])
+def test_strips_equal_the_whole(rows):
+    """Dilations that reach over several strips, and averages of the whole map in every second block."""
+    torch.manual_seed(3)
+    model = Refiner(RefinerConfig(channels=6, blocks=5, dilations=(1, 4, 2), pool_every=2)).eval()
+    for block in model.blocks:
+        torch.nn.init.normal_(block.second.weight, std=0.2)
+    x = torch.randn(1, 14, 11, 6)
+    with torch.no_grad():
+        whole = model.trunk(x)
+    found = stream_trunk(model, x.clone(), strip_pixels=rows * 11)
+    torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-5)
+    assert float(whole.std()) > 0.1
 
 
 def test_contact_logit_is_the_log_odds_of_the_near_bins():

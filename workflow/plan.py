@@ -6,6 +6,7 @@ Everything that the rules look up stands here, so that it can be tested without 
 import contextlib
 import hashlib
 import json
+import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import jsonschema
 
 from data.errors import ConfigError
-from data.families import read_families
+from data.families import CLUSTER, read_families, read_folds
 from data.sources import parse_cell
 from data.table import ProteinRow, read_proteins
 from nets.config import PAIR_MAPS, RefinerConfig
@@ -23,6 +24,7 @@ from nets.shipped import find_weights
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "workflow" / "schemas"
 SHIPPED = "refined"
+FOLDS_A_JOB = 50
 
 
 def _typed(value: Any, schema: dict[str, Any]) -> Any:
@@ -218,6 +220,12 @@ class Plan:
             "seed": self.config["seed"],
         }
 
+    @property
+    def start_file(self) -> list[str]:
+        """Weights that training goes on from; [] where it starts at random."""
+        start = self.config["train"].get("start", "")
+        return [str(find_weights(start))] if start else []
+
     def map_files(self, protein: str) -> list[str]:
         """Files whose maps are scored."""
         names = ["maps.npz", *(f"{refiner}.npz" for refiner in self.refiners)]
@@ -267,7 +275,41 @@ class Plan:
                 {"protein": f"{name}~{k}", "path": self.result(name, f"simulated-{k}.npz")} | common
                 for k in range(simulated)
             ]
-        return files
+        return files + [entry for batch in self.fold_batches for entry in self.fold_files(batch)]
+
+    @property
+    def fold_batches(self) -> dict[str, list[str]]:
+        """Chains of a folder of structures that simulated families are made on, in batches of one job."""
+        folds = self.config["train"].get("folds") or {}
+        if not folds.get("folder"):
+            return {}
+        names = sorted(read_folds(folds["folder"], folds.get("longest", 0)))
+        random.Random(self.config["seed"]).shuffle(names)
+        chosen = names[: folds["count"]] if folds.get("count") else names
+        return {
+            f"{k // FOLDS_A_JOB:04d}": chosen[k : k + FOLDS_A_JOB] for k in range(0, len(chosen), FOLDS_A_JOB)
+        }
+
+    def fold_folder(self, batch: str) -> str:
+        """Folder of a batch of simulated families."""
+        return f"{self.config['results']}/model/simulated/{batch}"
+
+    def fold_files(self, batch: str) -> list[dict[str, str]]:
+        """Examples of a batch; every fold is a cluster of its own."""
+        return [
+            {
+                "protein": name,
+                "path": f"{self.fold_folder(batch)}/{name}.npz",
+                "cluster": CLUSTER + name,
+                "split": "train",
+            }
+            for name in self.fold_batches[batch]
+        ]
+
+    def training_inputs(self, fold: str) -> list[str]:
+        """Files and folders that a training run waits for."""
+        files = {f["path"] for f in self.training_files(fold) if not f["cluster"].startswith(CLUSTER)}
+        return [*sorted(files), *map(self.fold_folder, self.fold_batches)]
 
 
 def source_digest(*packages: str) -> str:

@@ -29,6 +29,7 @@ wildcard_constraints:
     refiner="refined(-[a-z0-9-]+)?",
     fold="all|without-[A-Za-z0-9_.-]+",
     k="[0-9]+",
+    batch="[0-9]+",
 
 
 localrules:

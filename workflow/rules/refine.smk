@@ -6,7 +6,7 @@
 rule dataset:
     input:
         lambda w: sorted(
-            {f["path"] for fold in PLAN.folds for f in PLAN.training_files(fold)}
+            {path for fold in PLAN.folds for path in PLAN.training_inputs(fold)}
         ),
 
 
@@ -59,9 +59,31 @@ rule simulate_family:
         "../scripts/simulate_family.py"
 
 
+rule simulate_folds:
+    output:
+        directory(f"{RESULTS}/model/simulated/{{batch}}"),
+    log:
+        f"{RESULTS}/model/logs/simulate_folds-{{batch}}.log",
+    benchmark:
+        f"{RESULTS}/model/benchmarks/simulate_folds-{{batch}}.tsv"
+    conda:
+        "../envs/covarion.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(3000, 1),
+        runtime=240,
+    params:
+        folder=config["train"]["folds"]["folder"],
+        names=lambda w: PLAN.fold_batches[w.batch],
+        settings=PLAN.example_settings,
+    script:
+        "../scripts/simulate_folds.py"
+
+
 rule train_refiner:
     input:
-        lambda w: [f["path"] for f in PLAN.training_files(w.fold)],
+        lambda w: PLAN.training_inputs(w.fold),
+        start=lambda w: PLAN.start_file,
     output:
         f"{RESULTS}/model/{{fold}}/weights.safetensors",
     log:
@@ -76,6 +98,7 @@ rule train_refiner:
         runtime=1440,
     params:
         files=lambda w: PLAN.training_files(w.fold),
+        start=PLAN.start_file,
         train=config["train"],
         device=config["refine"]["device"],
     script:

@@ -11,4 +11,5 @@ with stage(snakemake):
         settings=snakemake.params.train["settings"],
         device=snakemake.params.device,
         threads=snakemake.threads,
+        start=next(iter(snakemake.params.start), ""),
     )
