@@ -7,7 +7,7 @@ import numpy as np
 from dca.accelerate import in_parallel, jit
 
 _CHUNKS = 64
-_TILE = 1024
+_TILE = 512  # sequences whose first planes, 20 kB, fit the first-level cache
 _PLANES = 5  # bits of a letter code
 
 
@@ -89,10 +89,11 @@ def _ones(word: np.uint64) -> np.uint64:
 def _differences(planes: np.ndarray, n: int, start: int, out: np.ndarray) -> None:
     """out[k] = number of columns of one block of 64 in which rows n and start + k differ."""
     one, two, three, four, five = planes[0, n], planes[1, n], planes[2, n], planes[3, n], planes[4, n]
+    stop = start + out.shape[0]  # slices, since numba wraps computed indices and then loads one by one
+    a, b, c = planes[0, start:stop], planes[1, start:stop], planes[2, start:stop]
+    d, e = planes[3, start:stop], planes[4, start:stop]
     for k in range(out.shape[0]):
-        m = start + k
-        word = (planes[0, m] ^ one) | (planes[1, m] ^ two) | (planes[2, m] ^ three)
-        out[k] = _ones(word | (planes[3, m] ^ four) | (planes[4, m] ^ five))
+        out[k] = _ones((a[k] ^ one) | (b[k] ^ two) | (c[k] ^ three) | (d[k] ^ four) | (e[k] ^ five))
 
 
 @jit
@@ -123,9 +124,11 @@ def _count_similar(lo: int, hi: int, planes: np.ndarray, allowed: np.uint64, sim
     for chunk in range(lo, hi):
         buffer = np.empty(_TILE, dtype=np.uint64)
         count = similar[chunk]
-        for n in range(chunk, rows, _CHUNKS):
-            for start in range(n + 1, rows, _TILE):
-                found = buffer[: min(_TILE, rows - start)]
+        for tile in range(0, rows, _TILE):  # outside: its planes stay in the first-level cache for all n
+            stop = min(tile + _TILE, rows)
+            for n in range(chunk, stop - 1, _CHUNKS):
+                start = max(tile, n + 1)
+                found = buffer[: stop - start]
                 _differences(planes[0], n, start, found)
                 if not _any_within(found, allowed):
                     continue
