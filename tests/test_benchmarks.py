@@ -13,7 +13,7 @@ import pytest
 from data_fixtures import backbone, write_pdb
 from golden import FOLDER, PLANTED, tiny_alignment
 
-from benchmarks import bench_dca, objective, peers, precision
+from benchmarks import bench_dca, objective, peers, precision, refiner
 from benchmarks.cases import Case, read_case, simulated, strands
 from benchmarks.measure import measure
 from data.alphabet import LETTERS, decode
@@ -305,3 +305,30 @@ def test_redo_computes_a_method_anew(families, tmp_path, monkeypatch):
     changed = {key[1] for key in before if before[key] != after[key]}
     assert "mi raw" in changed
     assert not {method for method in changed if method.startswith("ridge")}
+
+
+def test_refiner_at_depths_and_its_calibration(families, tmp_path, capsys):
+    out = tmp_path / "r.tsv"
+    arguments = ["--families", str(families), "--split", "train", "--methods", "ridge", "--depths", "3"]
+    assert refiner.main([*arguments, "--out", str(out)]) == 0
+    rows = precision.read_rows(out)
+    assert {row["protein"] for row in rows} == {"one", "one@36", "one@16", "two", "two@36", "two@16"}
+    assert {row["method"] for row in rows} == {"ridge", "default"}
+    assert {row["cluster"] for row in rows} == {"c_one", "c_two"}
+    before = out.read_text()
+    assert refiner.main([*arguments, "--out", str(out)]) == 0
+    assert out.read_text() == before
+    capsys.readouterr()
+    assert refiner.main(["--calibration", str(out)]) == 0
+    assert "| all | >= 24 | 6 |" in capsys.readouterr().out
+
+
+def test_expected_error_of_known_probabilities():
+    probability = np.repeat([0.1, 0.9], 100)
+    contact = np.r_[np.arange(100) < 30, np.arange(100) < 80]
+    one_by_one = refiner.expected_error(np.linspace(0, 1, 10), np.linspace(0, 1, 10) > 0.5)
+    assert one_by_one == pytest.approx(np.mean([min(p, 1 - p) for p in np.linspace(0, 1, 10)]))
+    rng = np.random.default_rng(0)
+    mixed = rng.permutation(100)
+    contact = np.r_[contact[:100][mixed], contact[100:][mixed]]
+    assert refiner.expected_error(probability, contact) == pytest.approx(0.15, abs=0.05)

@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import save_file
 
 from data.errors import CovarionError, MapError
-from nets.calibrate import _fit_logistic, _Sample
+from nets.calibrate import _fit_logistic, _Sample, packed_contact_logits
 from nets.checkpoint import _with_depth, load_refiner
 from nets.config import RefinerConfig, TrainConfig
 from nets.dataset import Example, read_example, write_example
 from nets.predict import predict
 from nets.probability import DEPTHS, calibrated
 from nets.shipped import find_weights
-from nets.train import Trainer, data_card, schedule, train_refiner
+from nets.train import Trainer, data_card, learned_clusters, schedule, train_refiner
 
 MODEL = RefinerConfig(channels=8, blocks=2)
 LENGTH = 30
@@ -108,6 +108,59 @@ def test_the_rule_s_entry_point_writes_weights(examples, tmp_path):
     train_refiner(files, out, {"channels": 8, "blocks": 1}, {"steps": 2, "batch": 1, "crop": 16}, "cpu", 1)
     assert load_refiner(str(out)).model.config.blocks == 1
     assert not (tmp_path / "checkpoint.safetensors").exists()  # whole weights need none
+
+
+def test_training_goes_on_from_weights(examples, tmp_path, caplog):
+    first = Trainer(examples, MODEL, settings(steps=4), tmp_path / "first")
+    first.run()
+    path = first.finish(data_card(examples))
+    files = [vars(example) for example in examples]
+    out = tmp_path / "second" / "weights.safetensors"
+    small = {"steps": 1, "batch": 1, "crop": 16, "learning_rate": 1e-9, "average": 0.0}
+    with caplog.at_level("INFO"):
+        train_refiner(files, out, {}, small, "cpu", 1, start=str(path))
+    assert "before training: {'full_L1'" in caplog.text
+    begun, after = load_refiner(str(path)), load_refiner(str(out))
+    for name, value in begun.model.state_dict().items():
+        torch.testing.assert_close(after.model.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+    assert after.card["start"]["sha256"] == begun.sha256
+    assert learned_clusters(after.card) == {"c0", "c1", "c2", "c3"}
+
+
+def test_a_start_that_cannot_be_used_is_refused(examples, tmp_path):
+    first = Trainer(examples, MODEL, settings(steps=1), tmp_path / "first")
+    first.run()
+    begun = load_refiner(str(first.finish(data_card(examples))))
+    wider = replace(MODEL, channels=16)
+    with pytest.raises(CovarionError, match="another shape"):
+        Trainer(examples, wider, settings(), tmp_path, start=begun)
+    turned = [replace(e, split="tune" if e.cluster == "c0" else "train") for e in examples]
+    with pytest.raises(CovarionError, match="have learned from tuning families; found: c0"):
+        Trainer(turned, MODEL, settings(), tmp_path, start=begun)
+
+
+def test_shuffled_labels_teach_nothing_about_pairs(examples, tmp_path):
+    """With its labels put on other pairs, what is learned cannot tell contacts from other pairs."""
+    shuffled = []
+    for number, example in enumerate(examples):
+        with np.load(example.path) as archive:
+            arrays = dict(archive)
+        if example.split == "train":
+            arrays["bins"] = np.random.default_rng(number).permutation(arrays["bins"])
+        path = tmp_path / f"{number}.npz"
+        np.savez(path, **arrays)
+        shuffled.append(replace(example, path=str(path)))
+    found = {}
+    for name, files in (("true", examples), ("shuffled", shuffled)):
+        run = settings(steps=60, learning_rate=5e-3, average=0.9)
+        trainer = Trainer(files, MODEL, run, tmp_path / name)
+        trainer.run()
+        logit, truth, separation = packed_contact_logits(trainer.averaged(), files[4], 0)
+        far = separation >= 6
+        probability = 1 / (1 + np.exp(-logit[far]))
+        found[name] = probability[truth[far] == 1].mean() / probability.mean()
+    assert found["true"] > 1.2  # contacts are told from other pairs
+    assert found["shuffled"] == pytest.approx(1, abs=0.05)  # all pairs get the base rate
 
 
 def test_learning_rate_rises_then_falls():
