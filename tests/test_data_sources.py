@@ -12,7 +12,8 @@ import httpx
 import pytest
 from data_fixtures import demo_file, straight, write_pdb, write_text
 
-from data import sources
+from data import client
+from data.client import Network
 from data.errors import AlignmentError, FetchError, StructureError
 from data.msa import read_alignment
 from data.registry import SOURCES, find_package_file, parse_cell
@@ -44,7 +45,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sources, "_last_request", {})
+    monkeypatch.setattr(client, "_wait_turn", lambda *_, **__: None)
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.answers, httpd.requests = {}, []
     thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
@@ -69,7 +70,8 @@ def bases(server):
 
 
 def get_pfam(server, out, **keywords):
-    return fetch("pfam:PF00072", "alignment", out / "p.a3m.gz", bases(server), first_wait=0.01, **keywords)
+    network = Network(first_wait=0.01, **keywords)
+    return fetch("pfam:PF00072", "alignment", out / "p.a3m.gz", bases(server), network=network)
 
 
 def test_pfam_alignment(server, tmp_path):
@@ -193,15 +195,8 @@ def test_nobody_answers(tmp_path):
             "structure",
             tmp_path / "p.cif.gz",
             {"pdb": "http://127.0.0.1:9"},
-            attempts=1,
+            network=Network(attempts=1),
         )
-
-
-def test_requests_to_a_source_keep_their_distance(server, tmp_path, nap):
-    server.answers[PFAM] = [(200, {}, STOCKHOLM.encode())]
-    get_pfam(server, tmp_path)
-    get_pfam(server, tmp_path)
-    assert nap == [pytest.approx(SOURCES["pfam"].pause, abs=0.5)]
 
 
 def test_local_files_are_relative_to_the_base_directory(tmp_path):

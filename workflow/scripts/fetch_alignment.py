@@ -1,7 +1,13 @@
 """Fetch the alignment that a row names and write it as A3M with its provenance."""
 
-from data.sources import fetch
+from data.sources import fetch, network_of
 from workflow.stage import stage
 
 with stage(snakemake):
-    fetch(snakemake.params.cell, "alignment", snakemake.output.alignment, **snakemake.config["fetch"])
+    fetch(
+        snakemake.params.cell,
+        "alignment",
+        snakemake.output.alignment,
+        base_urls=snakemake.params.base_urls,
+        network=network_of(snakemake.config["fetch"]),
+    )

@@ -1,0 +1,371 @@
+"""Downloads: polite, resumable, checked, and kept in a cache that several runs share.
+
+The cache is a folder: ``objects/`` holds files by their SHA-256, ``index/`` what address gave which,
+``partial/`` what is on its way, ``locks/`` who asks whom. Locks are files, so that they hold between the jobs
+of a run and between runs; a job that is killed lets go of them.
+"""
+
+import atexit
+import contextlib
+import functools
+import gzip
+import hashlib
+import logging
+import re
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import tenacity
+from filelock import FileLock, Timeout
+
+from data.errors import FetchError
+from data.registry import Source
+from data.store import atomic_path, load_json, save_json, sha256
+
+log = logging.getLogger(__name__)
+
+_LONGEST_WAIT = 120.0
+_LONGEST_TURN = 3600.0  # a turn further away than this was written by a clock that was wrong
+# 408 is what InterPro answers while it still prepares an alignment
+_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_NO_ENTRY = {204, 404, 410}
+_BLOCK = 1 << 16
+_HEADERS = {
+    # A compressed file must arrive as it is, not unpacked on the way
+    "Accept-Encoding": "identity",
+    "User-Agent": "covarion (protein contact pipeline)",
+}
+
+Check = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Network:
+    """How the network is used.
+
+    Proxies and certificates are those of the environment (``HTTPS_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE``).
+
+    Attributes
+    ----------
+    cache : path or None
+        Folder that runs share; None keeps nothing, and keeps its pace within this process only.
+    offline : bool
+        Nothing is asked: what is not in the cache is an error.
+    attempts : int
+        How often a request is tried when the server is busy or the connection breaks.
+    timeout : float
+        Seconds without an answer, or without a further byte of it, that end a request.
+    first_wait : float
+        Seconds before the second attempt (doubled each time, with jitter); ``Retry-After`` goes first.
+    largest : int
+        Bytes that a download may have, packed or unpacked.
+    slots : int
+        Requests at a time to one host, over all processes that share the cache.
+    """
+
+    cache: Path | None = None
+    offline: bool = False
+    attempts: int = 5
+    timeout: float = 60.0
+    first_wait: float = 1.0
+    largest: int = 4 * 10**9
+    slots: int = 2
+
+
+def download(
+    url: str, path: Path, source: Source, cell: str, network: Network, check: Check
+) -> dict[str, Any]:
+    """Write to `path` what an address delivers, from the cache where it is there.
+
+    Parameters
+    ----------
+    url : str
+    path : path
+        Written in one step.
+    source : Source
+        Whose pace is kept and whose example an error shows.
+    cell : str
+        What asks, for errors.
+    network : Network
+    check : callable
+        Looks at the whole file before it is kept; raises what is wrong with it.
+
+    Returns
+    -------
+    dict
+        ``sha256``, ``bytes``, ``time`` (UTC, ISO 8601, when it was downloaded) and, where the server says
+        them, ``etag`` and ``modified``.
+
+    Raises
+    ------
+    FetchError
+        No such entry, refused, busy for too long, too large, damaged, or offline and not in the cache.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = network.cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        locks = folder / "locks" if network.cache else _own_locks()
+        cache = _Cache(folder, hashlib.sha256(url.encode()).hexdigest(), locks)
+        if found := cache.take(path):
+            return found
+        if network.offline:
+            raise FetchError(
+                "the run is offline, and this is not in the cache",
+                file=url,
+                value=f"{cell} ({folder})",
+                remedy="run once with fetch: offline: false, or give the path of a local file",
+            )
+        with cache.lock(cache.key):  # who comes second finds it in the cache
+            if found := cache.take(path):
+                return found
+            _persist(url, cache, source, cell, network)
+            try:
+                _unpack(cache.partial, url, network.largest)
+                check(cache.partial)
+            except BaseException:
+                cache.forget_partial()
+                raise
+            return cache.keep(url, path)
+
+
+@functools.cache
+def _own_locks() -> Path:
+    """Folder of locks for a process that shares nothing, gone when it ends."""
+    folder = tempfile.mkdtemp(prefix="covarion-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+class _Cache:
+    """The places of one address in a cache folder."""
+
+    def __init__(self, folder: Path, key: str, locks: Path):
+        self.folder, self.key, self.locks = Path(folder), key, locks
+        locks.mkdir(parents=True, exist_ok=True)
+        self.index = self.folder / "index" / f"{key}.json"
+        self.partial = self.folder / "partial" / key
+        self.state = self.folder / "partial" / f"{key}.json"
+        for name in ("index", "objects", "partial"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+    def lock(self, name: str, timeout: float = -1) -> FileLock:
+        """A lock between processes."""
+        return FileLock(self.locks / f"{name}.lock", timeout=timeout)
+
+    def _object(self, digest: str) -> Path:
+        return self.folder / "objects" / digest[:2] / digest
+
+    def take(self, path: Path) -> dict[str, Any] | None:
+        """Copy what the cache holds to `path`; None where it is not there, or no longer what it was."""
+        if not self.index.exists():
+            return None
+        entry = load_json(self.index)
+        kept = self._object(entry["sha256"])
+        if not kept.exists() or kept.stat().st_size != entry["bytes"] or sha256(kept) != entry["sha256"]:
+            log.warning("the cache no longer holds %s as it came: it is fetched again", entry["url"])
+            return None
+        with atomic_path(path) as temporary:
+            shutil.copyfile(kept, temporary)
+        return {key: value for key, value in entry.items() if key != "url"}
+
+    def keep(self, url: str, path: Path) -> dict[str, Any]:
+        """Move the whole download to its place and copy it to `path`."""
+        state = load_json(self.state) if self.state.exists() else {}
+        digest = sha256(self.partial)
+        kept = self._object(digest)
+        kept.parent.mkdir(exist_ok=True)
+        size = self.partial.stat().st_size
+        self.partial.replace(kept)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        said = {name: state[name] for name in ("etag", "modified") if state.get(name)}
+        save_json(self.index, {"url": url, "sha256": digest, "bytes": size, "time": now, **said})
+        self.state.unlink(missing_ok=True)
+        found = self.take(path)
+        assert found is not None
+        return found
+
+    def forget_partial(self) -> None:
+        """Begin anew the next time."""
+        self.partial.unlink(missing_ok=True)
+        self.state.unlink(missing_ok=True)
+
+
+class _BusyError(Exception):
+    """The server asks to come again."""
+
+    def __init__(self, status: int, retry_after: float | None):
+        super().__init__(f"HTTP status {status}")
+        self.retry_after = retry_after
+
+
+def _persist(url: str, cache: _Cache, source: Source, cell: str, network: Network) -> None:
+    """Fill the partial file, trying again while the server is busy or the connection breaks."""
+    first = network.first_wait
+    backoff = tenacity.wait_exponential_jitter(multiplier=first, max=60, jitter=first)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = getattr(error, "retry_after", None)
+        return backoff(state) if asked is None else min(asked, _LONGEST_WAIT)
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type((_BusyError, httpx.TransportError)),
+        stop=tenacity.stop_after_attempt(network.attempts),
+        wait=wait,
+        before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
+        reraise=True,
+    )
+    try:
+        retrying(_request, url, cache, source, cell, network)
+    except (_BusyError, httpx.HTTPError, httpx.InvalidURL) as error:
+        raise FetchError(
+            "cannot be fetched",
+            file=url,
+            value=f"{type(error).__name__}: {error} ({cell}, {network.attempts} attempts)",
+            remedy="check the network and the base URL in the config, or give the path of a local file",
+        ) from error
+
+
+def _request(url: str, cache: _Cache, source: Source, cell: str, network: Network) -> None:
+    """One request, streamed to the partial file, from where an earlier one was cut off."""
+    timeout = httpx.Timeout(network.timeout, connect=min(network.timeout, 15.0))
+    headers = _HEADERS | _resume_headers(cache)
+    host = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(url).netloc)
+    with _slot(cache, host, network.slots):
+        _wait_turn(cache, host, source.pause)
+        with httpx.stream("GET", url, timeout=timeout, headers=headers, follow_redirects=True) as answer:
+            status = answer.status_code
+            if status == 416:  # what is there does not fit what the server has: begin anew
+                cache.forget_partial()
+            if status in _TRY_AGAIN or status == 416:
+                asked = _retry_after(answer.headers.get("Retry-After", ""))
+                if asked:
+                    _wait_turn(cache, host, min(asked, _LONGEST_WAIT), ask=False)
+                raise _BusyError(status, asked)
+            if status not in (200, 206):
+                raise FetchError(
+                    f"{source.name} has no such entry" if status in _NO_ENTRY else "refused",
+                    file=url,
+                    value=f"{cell} (HTTP status {status})",
+                    remedy=f"check the accession; it is written as {source.example}",
+                )
+            _receive(answer, url, cache, network.largest)
+
+
+def _resume_headers(cache: _Cache) -> dict[str, str]:
+    """Ask for the rest of what is there, if the file on the server is still the same."""
+    if not cache.partial.exists() or not cache.state.exists():
+        return {}
+    state = load_json(cache.state)
+    same = state.get("etag") or state.get("modified")
+    if not same or not cache.partial.stat().st_size:
+        return {}
+    return {"Range": f"bytes={cache.partial.stat().st_size}-", "If-Range": same}
+
+
+def _receive(answer: httpx.Response, url: str, cache: _Cache, largest: int) -> None:
+    headers = answer.headers
+    follows = answer.status_code == 206 and headers.get("Content-Range", "").startswith(
+        f"bytes {cache.partial.stat().st_size if cache.partial.exists() else 0}-"
+    )
+    if answer.status_code == 206 and not follows:
+        cache.forget_partial()
+        raise _BusyError(206, None)
+    etag = headers.get("ETag", "")
+    encoded = headers.get("Content-Encoding", "identity") != "identity"
+    state = {
+        "etag": "" if etag.startswith("W/") or encoded else etag,
+        "modified": "" if encoded else headers.get("Last-Modified", ""),
+    }
+    save_json(cache.state, state)
+    with cache.partial.open("ab" if follows else "wb") as stream:
+        size = stream.tell()
+        announced = int(headers.get("Content-Length", 0) or 0)
+        for block in [b""] if size + announced > largest else answer.iter_bytes(_BLOCK):
+            size += len(block)
+            if max(size, announced) > largest:
+                break
+            stream.write(block)
+    if max(size, announced) > largest:
+        cache.forget_partial()
+        raise FetchError(
+            "what is offered is too large",
+            file=url,
+            value=f"more than {largest / 1e9:.1f} GB",
+            remedy="raise fetch: largest_gb, or download it by hand and give its path",
+        )
+
+
+def _unpack(path: Path, url: str, largest: int) -> None:
+    """Refuse a gzip file that is damaged, or that unpacks to more than `largest` bytes."""
+    with path.open("rb") as stream:
+        if stream.read(2) != b"\x1f\x8b":
+            return
+    size = 0
+    try:
+        with gzip.open(path, "rb") as unpacked:
+            while block := unpacked.read(1 << 20):
+                size += len(block)
+                if size > largest:
+                    raise FetchError(
+                        "what arrived unpacks to too much",
+                        file=url,
+                        value=f"more than {largest / 1e9:.1f} GB",
+                        remedy="raise fetch: largest_gb if this is what it should be",
+                    )
+    except (EOFError, OSError, zlib.error) as error:
+        raise FetchError(
+            "what arrived is not whole: the compressed data is damaged",
+            file=url,
+            value=error,
+            remedy="run again",
+        ) from error
+
+
+@contextlib.contextmanager
+def _slot(cache: _Cache, host: str, slots: int) -> Iterator[None]:
+    """Hold one of a host's slots."""
+    while True:
+        for number in range(slots):
+            try:
+                with cache.lock(f"{host}.{number}", timeout=0):
+                    yield
+                    return
+            except Timeout:
+                continue
+        time.sleep(0.05)
+
+
+def _wait_turn(cache: _Cache, host: str, pause: float, ask: bool = True) -> None:
+    """Book the host's next turn, `pause` after the one before, and wait for it; not to ask only books."""
+    path = cache.locks / f"{host}.next"
+    with cache.lock(f"{host}.turn"):
+        now = time.time()
+        turn = now
+        with contextlib.suppress(OSError, ValueError):
+            turn = max(now, float(path.read_text()))
+        if turn - now > _LONGEST_TURN:
+            turn = now
+        with atomic_path(path) as temporary:
+            temporary.write_text(repr(turn + pause if ask else max(turn, now + pause)))
+    if ask and turn > now:
+        time.sleep(turn - now)
+
+
+def _retry_after(header: str) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for (a number or a date), None without one."""
+    if re.fullmatch(r"\d+", header.strip()):
+        return float(header)
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
