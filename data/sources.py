@@ -70,6 +70,8 @@ def fetch(
             value=cell,
             remedy=f"it delivers {' and '.join(source.delivers)}: name another source",
         )
+    if name == "jackhmmer":
+        raise FetchError("a search is no download", value=cell, remedy="call data.search.search")
     if source.base:
         base = (base_urls or {}).get(name, source.base).rstrip("/")
         url = source.url.format(base=base, accession=value)

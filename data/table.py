@@ -24,6 +24,7 @@ COLUMNS = (
     "cluster",
 )
 REQUIRED = ("protein", "alignment")
+PATHS = ("path", "jackhmmer")  # sources whose value is a path, relative to the table
 # Names that results/NAME would share with files and folders of a run
 RESERVED = frozenset({"model", "logs", "summary.tsv", "index.html", "run.json", "failure.json"})
 # Names that foreign maps would share with maps of our own
@@ -181,6 +182,8 @@ def _row_problems(
         found += _source_problems(row.get(kind, ""), kind, directory)
     if "chain" in row and "structure" not in row:
         found.append(f"chain: {row['chain']!r} without a structure")
+    if row.get("alignment", "").startswith("jackhmmer:") and "query" not in row:
+        found.append("query: empty; a search needs the query's sequence, or the path of a FASTA file")
     found += _region_problems(row.get("region", ""))
     return found + _map_problems(row.get("maps", ""), directory)
 
@@ -201,7 +204,7 @@ def _source_problems(cell: str, kind: str, directory: Path) -> list[str]:
             find_package_file(value)
     except FetchError as error:
         return [f"{kind}: {cell!r}; {error.problem}; {error.remedy}"]
-    if name == "path" and not _absolute(value, directory).is_file():
+    if name in PATHS and not _absolute(value, directory).is_file():
         return [f"{kind}: no such file {value!r} (paths are relative to the table)"]
     return []
 
@@ -238,7 +241,11 @@ def _row(cells: dict[str, str], directory: Path, number: int) -> ProteinRow:
     """A checked row."""
 
     def located(cell: str) -> str:
-        return str(_absolute(cell, directory)) if cell and parse_cell(cell)[0] == "path" else cell
+        name, value = parse_cell(cell) if cell else ("", "")
+        if name not in PATHS:
+            return cell
+        path = str(_absolute(value, directory))
+        return path if name == "path" else f"{name}:{path}"
 
     parts = [part.partition("=") for part in cells.get("maps", "").split(";") if part.strip()]
     query = cells.get("query", "")

@@ -17,7 +17,7 @@ import jsonschema
 from data.errors import ConfigError
 from data.families import CLUSTER, read_families, read_folds
 from data.sources import parse_cell
-from data.table import ProteinRow, read_proteins
+from data.table import PATHS, ProteinRow, read_proteins
 from nets.config import PAIR_MAPS, RefinerConfig
 from nets.shipped import find_weights
 
@@ -153,8 +153,14 @@ class Plan:
 
     def local_file(self, protein: str, cell: str) -> list[str]:
         """The file that a cell names, so that its change makes the protein run again; [] for an accession."""
-        value = getattr(self.row(protein), cell)
-        return [value] if value and parse_cell(value)[0] == "path" else []
+        cell_value = getattr(self.row(protein), cell)
+        name, value = parse_cell(cell_value) if cell_value else ("", "")
+        return [value] if name in PATHS else []
+
+    @property
+    def searched(self) -> list[str]:
+        """Proteins whose alignment is built by a search of a local database."""
+        return [name for name, row in self.proteins.items() if row.alignment.startswith("jackhmmer:")]
 
     def query_file(self, protein: str) -> list[str]:
         """FASTA file that holds the row's query; [] where the cell is a name or a sequence."""

@@ -24,8 +24,13 @@ for problem in PLAN.problems:
 RESULTS, RESOURCES = config["results"], config["resources"]
 
 
+def one_of(names):
+    """Pattern of these names alone."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 wildcard_constraints:
-    protein="|".join(re.escape(name) for name in PLAN.names),
+    protein=one_of(PLAN.names),
     refiner="refined(-[a-z0-9-]+)?",
     fold="all|without-[A-Za-z0-9_.-]+",
     k="[0-9]+",

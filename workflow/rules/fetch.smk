@@ -1,6 +1,6 @@
 # Reads:  the cells `alignment` and `structure` of the protein table (a path, an accession, a package).
 # Writes: resources/msa/P.a3m.gz and resources/structures/P.cif.gz, provenance JSON beside each.
-# Steps:  fetch or copy, check, bring into one format. The only rules that may open a socket.
+# Steps:  fetch or copy, check, bring into one format; search a local database. No other rules open a socket.
 
 
 rule fetch:
@@ -9,6 +9,32 @@ rule fetch:
         expand(
             f"{RESOURCES}/structures/{{protein}}.cif.gz", protein=PLAN.with_structure
         ),
+
+
+rule search_alignment:
+    input:
+        lambda w: PLAN.local_file(w.protein, "alignment"),
+        lambda w: PLAN.query_file(w.protein),
+    output:
+        alignment=f"{RESOURCES}/msa/{{protein}}.a3m.gz",
+        provenance=f"{RESOURCES}/msa/{{protein}}.a3m.gz.json",
+    log:
+        f"{RESULTS}/{{protein}}/logs/search_alignment.log",
+    benchmark:
+        f"{RESULTS}/{{protein}}/benchmarks/search_alignment.tsv"
+    wildcard_constraints:
+        protein=one_of(PLAN.searched),
+    conda:
+        "../envs/covarion.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(1000, 4),
+        runtime=600,
+    params:
+        query=lambda w: PLAN.row(w.protein).query,
+        settings=config["search"],
+    script:
+        "../scripts/search_alignment.py"
 
 
 rule fetch_alignment:
@@ -21,6 +47,8 @@ rule fetch_alignment:
         f"{RESULTS}/{{protein}}/logs/fetch_alignment.log",
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/fetch_alignment.tsv"
+    wildcard_constraints:
+        protein=one_of(name for name in PLAN.names if name not in PLAN.searched),
     conda:
         "../envs/covarion.yaml"
     threads: 1
