@@ -98,6 +98,12 @@ def lint() -> int:
     return max(run(*command) for command in checks)
 
 
+def soak(*extra: str) -> int:
+    """The tests that kill a download, fifty times instead of three."""
+    os.environ["SOAK"] = os.environ.get("SOAK", "50")
+    return run(*TESTS, "tests/test_data_client.py", "-k", "killed", *extra)
+
+
 def main(arguments: list[str]) -> int:
     """Run one of the named commands; further arguments go to it."""
     name, extra = (arguments or ["setup"])[0], arguments[1:]
@@ -111,6 +117,8 @@ def main(arguments: list[str]) -> int:
         "test": lambda: run(*TESTS, "-m", "not slow and not slurm and not browser and not gpu", *extra),
         "test-slow": lambda: run(*TESTS, "-m", "slow and not slurm and not gpu", *extra),
         "test-browser": lambda: run(*TESTS, "-m", "browser", *extra),
+        "test-faults": lambda: run(str(PYTHON), "tests/faults.py", *extra),
+        "soak": lambda: soak(*extra),
         "bench": lambda: run(str(PYTHON), "benchmarks/bench_dca.py", *extra),
         "lint": lint,
     }

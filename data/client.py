@@ -203,7 +203,7 @@ class _BusyError(Exception):
     """The server asks to come again."""
 
     def __init__(self, status: int, retry_after: float | None):
-        super().__init__(f"HTTP status {status}")
+        super().__init__(f"it answers with HTTP status {status}")
         self.retry_after = retry_after
 
 
@@ -230,9 +230,22 @@ def _persist(url: str, cache: _Cache, source: Source, cell: str, network: Networ
         raise FetchError(
             "cannot be fetched",
             file=url,
-            value=f"{type(error).__name__}: {error} ({cell}, {network.attempts} attempts)",
+            value=f"{_in_words(error)} ({cell}, {network.attempts} attempts)",
             remedy="check the network and the base URL in the config, or give the path of a local file",
         ) from error
+
+
+def _in_words(error: Exception) -> str:
+    """What a person who does not program makes sense of, and the details."""
+    words: dict[type[Exception], str] = {
+        _BusyError: "the server is busy",
+        httpx.TimeoutException: "the server does not answer in time",
+        httpx.ConnectError: "there is no connection to the server",
+        httpx.RemoteProtocolError: "the connection broke off",
+        httpx.TooManyRedirects: "the server sends from address to address",
+    }
+    said = next((text for kind, text in words.items() if isinstance(error, kind)), type(error).__name__)
+    return f"{said}: {error}"
 
 
 def _request(url: str, cache: _Cache, source: Source, cell: str, network: Network) -> None:

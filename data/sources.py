@@ -100,14 +100,17 @@ def _fetch_remote(
     cell: str, kind: Kind, destination: str | Path, source: Source, url: str, network: Network
 ) -> tuple[dict, dict]:
     """Download and write in our form; the writer's report, and what the server said."""
+    content: dict = {}
+
+    def use(arrived: Path) -> None:
+        _refuse_wrong_content(arrived, url, kind)
+        content.update(_normalise_download(arrived, destination, kind, url))
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / parse_cell(cell)[1]
-
-        def check(arrived: Path) -> None:
-            _refuse_wrong_content(arrived, url, kind)
-
-        said = download(url, path, source, cell, network, check)
-        content = _normalise_download(path, destination, kind, url)
+        said = download(url, path, source, cell, network, use)  # what cannot be used is not kept
+        if not content:  # it came from the cache
+            use(path)
     return content, {name: said[name] for name in ("time", "etag", "modified") if name in said}
 
 

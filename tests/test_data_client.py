@@ -1,8 +1,9 @@
 """Downloads against a real server: faults, resuming, the shared cache, the pace, a killed process."""
 
-import gzip
 import hashlib
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from web_fixtures import Answer, web
+from faults import ADDRESS, FAULTS, meet
+from web_fixtures import PROXIES, Answer, web
 
 from data.client import Network, download
 from data.errors import FetchError
+from data.msa import read_alignment
 from data.registry import Source
 
 __all__ = ["web"]
@@ -110,35 +113,24 @@ def test_a_partial_file_longer_than_the_whole_begins_anew(web, tmp_path):
     assert len(web.requests) == 3
 
 
-@pytest.mark.parametrize(
-    ("answer", "pattern"),
-    [
-        (Answer(404), r"there has no such entry; found: there:1 \(HTTP status 404\); remedy: .*there:1"),
-        (Answer(403), r"refused; found: there:1 \(HTTP status 403\)"),
-        (Answer(500), r"cannot be fetched; found: _BusyError: HTTP status 500 \(there:1, 2 attempts\)"),
-        (Answer(429), r"cannot be fetched; found: _BusyError: HTTP status 429"),
-        (Answer(body=BODY, cut=10), "cannot be fetched; found: RemoteProtocolError"),
-        (Answer(body=BODY, stall=1.0), "cannot be fetched; found: ReadTimeout"),
-        (Answer(302, headers={"Location": "/file"}), "cannot be fetched; found: TooManyRedirects"),
-        (Answer(body=gzip.compress(BODY)[:-9]), "not whole: the compressed data is damaged"),
-        (Answer(body=gzip.compress(bytes(3_000_000))), "unpacks to too much; found: more than 0.0 GB"),
-        (
-            Answer(body=bytes(1_000_001)),
-            "too large; found: more than 0.0 GB; remedy: raise fetch: largest_gb",
-        ),
-        (Answer(body=bytes(1_000_001), chunked=True), "what is offered is too large"),
-    ],
-    ids=lambda value: "" if isinstance(value, str) else str(value.status),
-)
-def test_faults_leave_nothing_behind(web, tmp_path, answer, pattern):
-    web.answers["/file"] = [answer]
-    (tmp_path / "out").write_text("the result of an earlier run")
-    with pytest.raises(FetchError, match=pattern) as caught:
-        get(web, tmp_path, attempts=2, timeout=0.3, largest=1_000_000)
-    assert caught.value.file == f"{web.url}/file"
-    assert (tmp_path / "out").read_text() == "the result of an earlier run"
-    assert list((tmp_path / "cache" / "objects").iterdir()) == []
-    assert list((tmp_path / "cache" / "index").iterdir()) == []
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_faults(tmp_path, monkeypatch, fault):
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "p.a3m.gz").write_text("the result of an earlier run")
+    said, requests, _ = meet(fault, tmp_path)
+    assert requests == fault.requests
+    cache = tmp_path / "cache"
+    if fault.message:
+        assert re.search(fault.message, said)
+        assert said.startswith(f"https://SERVER{ADDRESS}: ")
+        assert "remedy: " in said
+        assert (tmp_path / "p.a3m.gz").read_text() == "the result of an earlier run"
+        kept = [path for name in ("objects", "index") for path in (cache / name).rglob("*") if path.is_file()]
+        assert kept == []
+    else:
+        assert said == ""
+        assert read_alignment(tmp_path / "p.a3m.gz").tokens.shape == (400, 60)
 
 
 def test_what_the_check_refuses_is_not_kept(web, tmp_path):
@@ -237,7 +229,7 @@ def test_64_fetches_from_a_server_that_answers_10_a_second(web, tmp_path):
     assert len(taken) == 64
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", range(int(os.environ.get("SOAK", 3))))
 def test_a_killed_process_leaves_nothing_half_written(web, tmp_path, attempt):
     seed = random.randrange(10**6)
     sys.stdout.write(f"seed {seed}\n")  # shown where it fails

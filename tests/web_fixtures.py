@@ -1,5 +1,6 @@
 """A real HTTP server on the loopback address that answers from a script, with the faults of real ones."""
 
+import contextlib
 import http.server
 import threading
 import time
@@ -67,17 +68,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Keep the test's output clean."""
 
 
-@pytest.fixture
-def web(monkeypatch):
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+@contextlib.contextmanager
+def serving(answers):
+    """A running server with these answers; its ``url``, and in ``requests`` when it was asked for what."""
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
-    httpd.answers, httpd.requests = {}, []
+    httpd.answers, httpd.requests = answers, []
     httpd.url = f"http://127.0.0.1:{httpd.server_port}"
     thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
     thread.start()
-    yield httpd
-    httpd.shutdown()
-    httpd.server_close()
-    thread.join()
+    try:
+        yield httpd
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def web(monkeypatch):
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    with serving({}) as httpd:
+        yield httpd
