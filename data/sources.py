@@ -13,7 +13,9 @@ from data.client import Network, download
 from data.errors import AlignmentError, FetchError, StructureError
 from data.msa import write_a3m
 from data.registry import SOURCES, Source, find_package_file, local_file, parse_cell
+from data.remote_search import read_archive, search_name, submit
 from data.rows import container, numbered_lines
+from data.search import protein_sequence
 from data.store import save_json, sha256
 from data.structure import write_mmcif
 
@@ -30,6 +32,7 @@ def fetch(
     base_urls: dict[str, str] | None = None,
     base_directory: str | Path = ".",
     network: Network = DEFAULT_NETWORK,
+    query: str = "",
 ) -> dict:
     """Get what a cell names and write it in the pipeline's form, with its provenance beside it.
 
@@ -47,6 +50,8 @@ def fetch(
         What relative paths are relative to.
     network : Network
         Cache, patience, limits.
+    query : str
+        Sequence, or path of a FASTA file, that a search server is asked for.
 
     Returns
     -------
@@ -75,7 +80,10 @@ def fetch(
     if source.base:
         base = (base_urls or {}).get(name, source.base).rstrip("/")
         url = source.url.format(base=base, accession=value)
-        content, arrived = _fetch_remote(cell, kind, destination, source, url, network)
+        if name == "colabfold":
+            content, arrived = _fetch_search(value.lower(), destination, source, base, network, query)
+        else:
+            content, arrived = _fetch_remote(cell, kind, destination, source, url, network)
         origin = {"url": url, **arrived, "licence": source.licence, "citation": source.citation}
     else:
         path, terms = find_package_file(value) if name == "package" else local_file(value, base_directory)
@@ -86,9 +94,44 @@ def fetch(
     return provenance
 
 
+def _fetch_search(
+    mode: str, destination: str | Path, source: Source, base: str, network: Network, query: str
+) -> tuple[dict, dict]:
+    """As `_fetch_remote`, of a search that a server does for us."""
+    sequence, cell = protein_sequence(query), f"{source.name}:{mode}"
+    if not network.remote_search:
+        raise FetchError(
+            "the query would be sent to a public server",
+            file=base,
+            value=f"{cell}, {len(sequence)} residues",
+            remedy="set fetch: allow_remote_search: true, or search a local database: jackhmmer:PATH",
+        )
+    content: dict = {}
+    url = search_name(base, mode, sequence)
+
+    def use(arrived: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "found.a3m"
+            path.write_text(read_archive(arrived, url, mode, sequence, network.largest), "latin-1")
+            content.update(_normalise_download(path, destination, "alignment", url))
+        content["sha256"] = sha256(arrived)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "archive"
+        said = download(
+            url, path, source, cell, network, use, lambda: submit(base, mode, sequence, source, network)
+        )
+        if not content:
+            use(path)
+    return content, {"time": said["time"], "mode": mode}
+
+
 def network_of(settings: dict) -> Network:
     """The network as ``fetch`` in the configuration describes it."""
-    known = {name: settings[name] for name in ("offline", "attempts", "timeout", "slots") if name in settings}
+    known = {"remote_search": settings.get("allow_remote_search", False)}
+    known |= {
+        name: settings[name] for name in ("offline", "attempts", "timeout", "slots") if name in settings
+    }
     if settings.get("cache"):
         known["cache"] = Path(settings["cache"])
     if "largest_gb" in settings:

@@ -182,7 +182,7 @@ def _row_problems(
         found += _source_problems(row.get(kind, ""), kind, directory)
     if "chain" in row and "structure" not in row:
         found.append(f"chain: {row['chain']!r} without a structure")
-    if row.get("alignment", "").startswith("jackhmmer:") and "query" not in row:
+    if row.get("alignment", "").startswith(("jackhmmer:", "colabfold:")) and "query" not in row:
         found.append("query: empty; a search needs the query's sequence, or the path of a FASTA file")
     found += _region_problems(row.get("region", ""))
     return found + _map_problems(row.get("maps", ""), directory)

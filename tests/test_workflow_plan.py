@@ -124,3 +124,13 @@ def test_a_change_of_source_changes_the_digest(monkeypatch, tmp_path):
     before = source_digest("data")
     (tmp_path / "data" / "a.py").write_text("x = 2\n")
     assert source_digest("data") != before
+
+
+def test_a_run_that_may_not_send_queries_is_refused(config, tmp_path):
+    table = tmp_path / "t.tsv"
+    table.write_text("protein\talignment\tquery\np\tcolabfold:env\tMKVLWE\n")
+    changed = config | {"proteins": str(table)}
+    with pytest.raises(ConfigError, match=r"would be sent to https://api\.colabfold\.com; found: p; remedy"):
+        Plan.from_config(changed)
+    allowed = changed | {"fetch": config["fetch"] | {"allow_remote_search": True}}
+    assert Plan.from_config(allowed).remote_query("p") == "MKVLWE"

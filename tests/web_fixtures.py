@@ -64,6 +64,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if answer.cut is not None or answer.chunked:
             self.close_connection = True
 
+    def do_POST(self):
+        self.server.posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.do_GET()
+
     def log_message(self, *_):
         """Keep the test's output clean."""
 
@@ -76,7 +80,7 @@ def serving(answers):
     """A running server with these answers; its ``url``, and in ``requests`` when it was asked for what."""
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
-    httpd.answers, httpd.requests = answers, []
+    httpd.answers, httpd.requests, httpd.posted = answers, [], []
     httpd.url = f"http://127.0.0.1:{httpd.server_port}"
     thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
     thread.start()

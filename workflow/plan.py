@@ -16,7 +16,7 @@ import jsonschema
 
 from data.errors import ConfigError
 from data.families import CLUSTER, read_families, read_folds
-from data.sources import parse_cell
+from data.registry import SOURCES, parse_cell
 from data.table import PATHS, ProteinRow, read_proteins
 from nets.config import PAIR_MAPS, RefinerConfig
 from nets.shipped import find_weights
@@ -125,6 +125,13 @@ class Plan:
                 "unknown pair maps", file="config", place="train: model: pair_maps",
                 value=", ".join(unknown), remedy=f"choose from {', '.join(PAIR_MAPS)}",
             )  # fmt: skip
+        asked = [name for name in self.names if self.remote_query(name)]
+        if asked and not self.config["fetch"].get("allow_remote_search"):
+            server = self.config["fetch"]["base_urls"].get("colabfold", SOURCES["colabfold"].base)
+            raise ConfigError(
+                f"queries would be sent to {server}", file="config", place="fetch: allow_remote_search",
+                value=", ".join(asked[:5]), remedy="set it to true, or search a local file: jackhmmer:PATH",
+            )  # fmt: skip
         for fold in self.folds if train["scheme"] != "none" else []:
             if not any(split == "train" for _, split in self.learners(fold)):
                 raise ConfigError(
@@ -156,6 +163,11 @@ class Plan:
         cell_value = getattr(self.row(protein), cell)
         name, value = parse_cell(cell_value) if cell_value else ("", "")
         return [value] if name in PATHS else []
+
+    def remote_query(self, protein: str) -> str:
+        """What a search server is asked for; empty where none is."""
+        row = self.row(protein)
+        return row.query if row.alignment.startswith("colabfold:") else ""
 
     @property
     def searched(self) -> list[str]:

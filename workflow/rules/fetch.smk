@@ -57,6 +57,7 @@ rule fetch_alignment:
         runtime=30,
     params:
         cell=lambda w: PLAN.row(w.protein).alignment,
+        query=lambda w: PLAN.remote_query(w.protein),
         base_urls=config["fetch"]["base_urls"],
     script:
         "../scripts/fetch_alignment.py"

@@ -9,5 +9,6 @@ with stage(snakemake):
         "alignment",
         snakemake.output.alignment,
         base_urls=snakemake.params.base_urls,
+        query=snakemake.params.query,
         network=network_of(snakemake.config["fetch"]),
     )
