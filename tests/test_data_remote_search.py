@@ -120,7 +120,7 @@ def test_a_ticket_that_is_no_name(ready, tmp_path):
 def test_a_search_without_end(ready, tmp_path, monkeypatch):
     ready.answers["/ticket/T-1"] = [says("RUNNING")]
     monkeypatch.setattr("data.sources.submit", functools.partial(submit, longest=0.1))
-    with pytest.raises(FetchError, match="takes too long; found: status (RUNNING|PENDING) of ticket T-1 after 0 s"):
+    with pytest.raises(FetchError, match=r"takes too long; found: status (RUN|PEND)ING of ticket T-1 after"):
         search(ready, tmp_path)
 
 
