@@ -98,6 +98,9 @@ class TrainConfig:
         Of the initial weights, the order of examples, crops and dropout.
     fold_share : float
         Share of the crops that come from simulated families on other folds, where there are any.
+    keep_start : float
+        Share of the start in the weights that are used, where training goes on from weights: what was
+        known is then forgotten less (Wortsman et al. 2022, CVPR, "Robust fine-tuning").
     """
 
     steps: int = 3000
@@ -112,6 +115,7 @@ class TrainConfig:
     save_every: int = 100
     seed: int = 1
     fold_share: float = 0.3
+    keep_start: float = 0.0
 
 
 def as_metadata(config: Any) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Trainer:
             self.model.load_state_dict(start.model.state_dict())
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=settings.learning_rate)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.started = start is not None
+        self.begun = {name: value.clone() for name, value in self.average.items()} if start else {}
         self.step = 0
         self.history: list[dict[str, float]] = []
 
@@ -92,7 +92,7 @@ class Trainer:
     def run(self, deadline: float = math.inf) -> bool:
         """Train to the last step or to `deadline` (``time.monotonic``); True when the last step is done."""
         self.resume()
-        if self.started and self.step == 0 and self.tuning:
+        if self.begun and self.step == 0 and self.tuning:
             logger.info("before training: %s", tuning_scores(self.averaged(), self.tuning))
         with ThreadPoolExecutor(max_workers=1) as loader:
             ahead = loader.submit(self._load, self.step)
@@ -141,7 +141,7 @@ class Trainer:
 
     def _track_average(self) -> None:
         decay = self.settings.average
-        if not self.started:  # early on the average follows closely, so that the random start is forgotten
+        if not self.begun:  # early on the average follows closely, so that the random start is forgotten
             decay = min(decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
@@ -158,9 +158,15 @@ class Trainer:
             self.save()
 
     def averaged(self) -> Refiner:
-        """The model with the running average of its weights, for evaluation."""
+        """The model with the running average of its weights, and the start's share, for evaluation."""
         model = Refiner(self.config).to(self.device)
-        model.load_state_dict(self.average)
+        keep = self.settings.keep_start if self.begun else 0.0
+        model.load_state_dict(
+            {
+                name: torch.lerp(value, self.begun[name], keep) if keep else value
+                for name, value in self.average.items()
+            }
+        )
         return model.eval()
 
     def _tensors(self) -> dict[str, torch.Tensor]:

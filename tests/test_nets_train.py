@@ -127,6 +127,24 @@ def test_training_goes_on_from_weights(examples, tmp_path, caplog):
     assert learned_clusters(after.card) == {"c0", "c1", "c2", "c3"}
 
 
+def test_what_is_kept_of_the_start(examples, tmp_path):
+    first = Trainer(examples, MODEL, settings(steps=2), tmp_path / "first")
+    first.run()
+    begun = load_refiner(str(first.finish(data_card(examples))))
+    trained = []
+    for keep in (0.0, 0.25, 1.0):
+        trainer = Trainer(
+            examples, MODEL, settings(keep_start=keep, learning_rate=5e-3), tmp_path / str(keep), start=begun
+        )
+        trainer.run()
+        trained.append(trainer.averaged().state_dict())
+    for name, value in begun.model.state_dict().items():
+        torch.testing.assert_close(
+            trained[1][name], 0.75 * trained[0][name] + 0.25 * value, atol=1e-6, rtol=1e-5
+        )
+        torch.testing.assert_close(trained[2][name], value)
+
+
 def test_a_start_that_cannot_be_used_is_refused(examples, tmp_path):
     first = Trainer(examples, MODEL, settings(steps=1), tmp_path / "first")
     first.run()
