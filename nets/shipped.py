@@ -5,7 +5,7 @@ from pathlib import Path
 from data.errors import MapError
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-DEFAULT = "covarion-1"
+DEFAULT = "covarion-2"
 
 
 def find_weights(name: str) -> Path:
