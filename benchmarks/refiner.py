@@ -2,8 +2,8 @@
 
 ``python benchmarks/refiner.py --split val --weights default FILE --out T.tsv`` runs each family with all of
 its sequences and with random subsets, and appends rows as `benchmarks/precision.py` has them; started again
-it skips what is there. ``benchmarks/precision.py --table T.tsv --reference ridge`` prints means by depth, and
-``benchmarks/refiner.py --calibration T.tsv`` how far the probabilities can be trusted.
+it skips what is there. ``--table T.tsv`` prints means for each step of subsampling, ``--calibration T.tsv``
+how far the probabilities can be trusted.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from nets.checkpoint import Loaded, load_refiner  # noqa: E402
 from nets.dataset import subsample  # noqa: E402
 from nets.features import compute_features  # noqa: E402
 from nets.predict import predict  # noqa: E402
+from report.summary import mean_text, means  # noqa: E402
 
 log = logging.getLogger("refiner")
 
@@ -90,6 +91,29 @@ def compute(options: argparse.Namespace) -> int:
             continue
         log.info("%d/%d %s %.0f s", number, len(rows), row.protein, time.perf_counter() - start)
     return 1 if failed else 0
+
+
+def table(path: Path, reference: str) -> str:
+    """Markdown: means with all sequences, then with fewer, on the families that all methods have."""
+    rows = read_rows(path)
+    methods: dict[str, set[str]] = {}
+    for row in rows:
+        methods.setdefault(row["protein"], set()).add(row["method"])
+    every = set().union(*methods.values())
+    rows = [row for row in rows if methods[row["protein"]] == every]
+    steps: dict[str, set[tuple[int, str]]] = {}  # family: (-rows, name at this depth)
+    for row in rows:
+        steps.setdefault(row["protein"].split(DEPTH_MARK)[0], set()).add((-row["n_seq"], row["protein"]))
+    place = {name: number for found in steps.values() for number, (_, name) in enumerate(sorted(found))}
+    parts = []
+    for number in sorted(set(place.values())):
+        part = [row for row in rows if place[row["protein"]] == number]
+        depths = sorted(float(row["neff"]) for row in {row["protein"]: row for row in part}.values())
+        title = "all sequences" if number == 0 else f"step {number} of subsampling"
+        parts.append(f"{title}: Neff {depths[0]:.0f} to {depths[-1]:.0f}, median {np.median(depths):.0f}\n\n")
+        found = means(outcomes_of(part), "long", ("L/5", "L/2", "L"), reference)
+        parts.append(mean_text(found) + "\n")
+    return "".join(parts)
 
 
 def calibration(path: Path, method: str) -> str:
@@ -161,13 +185,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", choices=("train", "tune", "val"), default="val")
     parser.add_argument("--depths", type=int, default=4, help="all sequences, and so many less one subsets")
     parser.add_argument("--out", type=Path, metavar="T.tsv")
+    parser.add_argument("--table", type=Path, metavar="T.tsv", help="print means by depth and stop")
+    parser.add_argument("--reference", default="ridge", help="method of the paired differences")
     parser.add_argument("--calibration", type=Path, metavar="T.tsv", help="print the calibration and stop")
     parser.add_argument("--families", default=str(ROOT.parent / "shared" / "families"), metavar="FOLDER")
     parser.add_argument("--max-length", type=int, default=0, metavar="L", help="leave longer families out")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
-    if not options.out and not options.calibration:
-        parser.error("give --out or --calibration")
+    if not (options.out or options.calibration or options.table):
+        parser.error("give --out, --table or --calibration")
     return options
 
 
@@ -176,6 +202,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
+    if options.table:
+        print(table(options.table, options.reference))
+        return 0
     if options.calibration:
         for name in options.weights:
             print(f"{name}\n\n{calibration(options.calibration, name)}")

@@ -321,6 +321,10 @@ def test_refiner_at_depths_and_its_calibration(families, tmp_path, capsys):
     capsys.readouterr()
     assert refiner.main(["--calibration", str(out)]) == 0
     assert "| all | >= 24 | 6 |" in capsys.readouterr().out
+    assert refiner.main(["--table", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "all sequences: Neff" in printed
+    assert printed.count("| all | default | 2 |") == 3
 
 
 def test_expected_error_of_known_probabilities():
