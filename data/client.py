@@ -1,23 +1,14 @@
-"""Downloads: polite, resumable, checked, and kept in a cache that several runs share.
+"""Downloads: polite, resumable, checked, and kept in a cache that several runs share (`data.cache`)."""
 
-The cache is a folder: ``objects/`` holds files by their SHA-256, ``index/`` what address gave which,
-``partial/`` what is on its way, ``locks/`` who asks whom. Locks are files, so that they hold between the jobs
-of a run and between runs; a job that is killed lets go of them.
-"""
-
-import atexit
 import contextlib
-import functools
 import gzip
 import hashlib
 import json
 import logging
 import re
-import shutil
 import tempfile
-import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,16 +18,16 @@ from urllib.parse import urlsplit
 
 import httpx
 import tenacity
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
+from data.cache import Cache, Locks, slot, wait_turn
 from data.errors import FetchError
 from data.registry import Source
-from data.store import atomic_path, load_json, save_json, sha256
+from data.store import load_json, save_json
 
 log = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 120.0
-_LONGEST_TURN = 3600.0  # a turn further away than this was written by a clock that was wrong
 # 408 is what InterPro answers while it still prepares an alignment
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _NO_ENTRY = {204, 404, 410}
@@ -125,7 +116,7 @@ def download(
     """
     with contextlib.ExitStack() as stack:
         folder = network.cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        cache = _Cache(folder, hashlib.sha256(url.encode()).hexdigest(), _Locks(network))
+        cache = Cache(folder, hashlib.sha256(url.encode()).hexdigest(), Locks(network.cache))
         if found := cache.take(path):
             return found
         if network.offline:
@@ -149,14 +140,6 @@ def download(
             return cache.keep(url, path)
 
 
-@functools.cache
-def _own_locks() -> Path:
-    """Folder of locks for a process that shares nothing, gone when it ends."""
-    folder = tempfile.mkdtemp(prefix="covarion-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
-
-
 def ask(
     url: str, source: Source, cell: str, network: Network, form: dict[str, str] | None = None
 ) -> dict[str, Any]:
@@ -167,7 +150,7 @@ def ask(
     FetchError
         As `download`, or the answer is no JSON object.
     """
-    answer = _persist(_ask_once, url, _Locks(network), source, cell, network, form)
+    answer = _persist(_ask_once, url, Locks(network.cache), source, cell, network, form)
     try:
         content = json.loads(answer)
     except ValueError:
@@ -184,83 +167,22 @@ def ask(
 
 def serially(network: Network, name: str) -> FileLock:
     """A lock that one process holds at a time, among all that share the cache."""
-    return _Locks(network).lock(f"serially-{re.sub(r'[^A-Za-z0-9.-]', '_', name)}")
+    return Locks(network.cache).lock(f"serially-{re.sub(r'[^A-Za-z0-9.-]', '_', name)}")
 
 
 def _ask_once(
-    url: str, locks: "_Locks", source: Source, cell: str, network: Network, form: dict[str, str] | None
+    url: str, locks: Locks, source: Source, cell: str, network: Network, form: dict[str, str] | None
 ) -> str:
     timeout = httpx.Timeout(network.timeout, connect=min(network.timeout, 15.0))
     host = _host(url)
-    with _slot(locks, host, network.slots):
-        _wait_turn(locks, host, source.pause)
+    with slot(locks, host, network.slots):
+        wait_turn(locks, host, source.pause)
         method = "GET" if form is None else "POST"
         answer = httpx.request(
             method, url, data=form, timeout=timeout, headers=_HEADERS, follow_redirects=True
         )
         _refuse_status(answer, url, locks, source, cell)
         return answer.text
-
-
-class _Locks:
-    """A folder of locks between processes."""
-
-    def __init__(self, network: Network):
-        self.folder = Path(network.cache) / "locks" if network.cache else _own_locks()
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-    def lock(self, name: str, timeout: float = -1) -> FileLock:
-        """A lock by name."""
-        return FileLock(self.folder / f"{name}.lock", timeout=timeout)
-
-
-class _Cache:
-    """The places of one address in a cache folder."""
-
-    def __init__(self, folder: Path, key: str, locks: _Locks):
-        self.folder, self.key, self.locks = Path(folder), key, locks
-        self.index = self.folder / "index" / f"{key}.json"
-        self.partial = self.folder / "partial" / key
-        self.state = self.folder / "partial" / f"{key}.json"
-        for name in ("index", "objects", "partial"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-
-    def _object(self, digest: str) -> Path:
-        return self.folder / "objects" / digest[:2] / digest
-
-    def take(self, path: Path) -> dict[str, Any] | None:
-        """Copy what the cache holds to `path`; None where it is not there, or no longer what it was."""
-        if not self.index.exists():
-            return None
-        entry = load_json(self.index)
-        kept = self._object(entry["sha256"])
-        if not kept.exists() or kept.stat().st_size != entry["bytes"] or sha256(kept) != entry["sha256"]:
-            log.warning("the cache no longer holds %s as it came: it is fetched again", entry["url"])
-            return None
-        with atomic_path(path) as temporary:
-            shutil.copyfile(kept, temporary)
-        return {key: value for key, value in entry.items() if key != "url"}
-
-    def keep(self, url: str, path: Path) -> dict[str, Any]:
-        """Move the whole download to its place and copy it to `path`."""
-        state = load_json(self.state) if self.state.exists() else {}
-        digest = sha256(self.partial)
-        kept = self._object(digest)
-        kept.parent.mkdir(exist_ok=True)
-        size = self.partial.stat().st_size
-        self.partial.replace(kept)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        said = {name: state[name] for name in ("etag", "modified") if state.get(name)}
-        save_json(self.index, {"url": url, "sha256": digest, "bytes": size, "time": now, **said})
-        self.state.unlink(missing_ok=True)
-        found = self.take(path)
-        assert found is not None
-        return found
-
-    def forget_partial(self) -> None:
-        """Begin anew the next time."""
-        self.partial.unlink(missing_ok=True)
-        self.state.unlink(missing_ok=True)
 
 
 class _BusyError(Exception):
@@ -320,13 +242,13 @@ def _in_words(error: Exception) -> str:
     return f"{said}: {error}"
 
 
-def _request(url: str, cache: _Cache, source: Source, cell: str, network: Network) -> None:
+def _request(url: str, cache: Cache, source: Source, cell: str, network: Network) -> None:
     """One request, streamed to the partial file, from where an earlier one was cut off."""
     timeout = httpx.Timeout(network.timeout, connect=min(network.timeout, 15.0))
     headers = _HEADERS | _resume_headers(cache)
     host = _host(url)
-    with _slot(cache.locks, host, network.slots):
-        _wait_turn(cache.locks, host, source.pause)
+    with slot(cache.locks, host, network.slots):
+        wait_turn(cache.locks, host, source.pause)
         with httpx.stream("GET", url, timeout=timeout, headers=headers, follow_redirects=True) as answer:
             if answer.status_code == 416:  # what is there does not fit what the server has: begin anew
                 cache.forget_partial()
@@ -340,13 +262,13 @@ def _host(url: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(url).netloc)
 
 
-def _refuse_status(answer: httpx.Response, url: str, locks: _Locks, source: Source, cell: str) -> None:
+def _refuse_status(answer: httpx.Response, url: str, locks: Locks, source: Source, cell: str) -> None:
     """Raise for a server that is busy, and tell all who ask it; and for one that does not have it."""
     status = answer.status_code
     if status in _TRY_AGAIN:
         asked = _retry_after(answer.headers.get("Retry-After", ""))
         if asked:
-            _wait_turn(locks, _host(url), min(asked, _LONGEST_WAIT), ask=False)
+            wait_turn(locks, _host(url), min(asked, _LONGEST_WAIT), ask=False)
         raise _BusyError(status, asked)
     if status not in (200, 206):
         raise FetchError(
@@ -357,7 +279,7 @@ def _refuse_status(answer: httpx.Response, url: str, locks: _Locks, source: Sour
         )
 
 
-def _resume_headers(cache: _Cache) -> dict[str, str]:
+def _resume_headers(cache: Cache) -> dict[str, str]:
     """Ask for the rest of what is there, if the file on the server is still the same."""
     if not cache.partial.exists() or not cache.state.exists():
         return {}
@@ -368,7 +290,7 @@ def _resume_headers(cache: _Cache) -> dict[str, str]:
     return {"Range": f"bytes={cache.partial.stat().st_size}-", "If-Range": same}
 
 
-def _receive(answer: httpx.Response, url: str, cache: _Cache, largest: int) -> None:
+def _receive(answer: httpx.Response, url: str, cache: Cache, largest: int) -> None:
     headers = answer.headers
     follows = answer.status_code == 206 and headers.get("Content-Range", "").startswith(
         f"bytes {cache.partial.stat().st_size if cache.partial.exists() else 0}-"
@@ -425,36 +347,6 @@ def _unpack(path: Path, url: str, largest: int) -> None:
             value=error,
             remedy="run again",
         ) from error
-
-
-@contextlib.contextmanager
-def _slot(locks: _Locks, host: str, slots: int) -> Iterator[None]:
-    """Hold one of a host's slots."""
-    while True:
-        for number in range(slots):
-            try:
-                with locks.lock(f"{host}.{number}", timeout=0):
-                    yield
-                    return
-            except Timeout:
-                continue
-        time.sleep(0.05)
-
-
-def _wait_turn(locks: _Locks, host: str, pause: float, ask: bool = True) -> None:
-    """Book the host's next turn, `pause` after the one before, and wait for it; not to ask only books."""
-    path = locks.folder / f"{host}.next"
-    with locks.lock(f"{host}.turn"):
-        now = time.time()
-        turn = now
-        with contextlib.suppress(OSError, ValueError):
-            turn = max(now, float(path.read_text()))
-        if turn - now > _LONGEST_TURN:
-            turn = now
-        with atomic_path(path) as temporary:
-            temporary.write_text(repr(turn + pause if ask else max(turn, now + pause)))
-    if ask and turn > now:
-        time.sleep(turn - now)
 
 
 def _retry_after(header: str) -> float | None:

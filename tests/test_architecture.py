@@ -15,8 +15,9 @@ PACKAGES = {
 }
 MAY_IMPORT_DCA = {"nets/features.py", "nets/__main__.py"}
 ONLY_IN = {
-    "httpx": {"data/sources.py"},
-    "tenacity": {"data/sources.py"},
+    "httpx": {"data/client.py"},
+    "pyhmmer": {"data/search.py"},
+    "tenacity": {"data/client.py"},
     "torch": {"nets/", "dca/device.py"},
     "numba": {"dca/"},
     "gemmi": {"data/structure.py", "data/mapping.py"},

@@ -46,7 +46,7 @@ def search(web, out, cell="colabfold:env", query=QUERY, **settings):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("data.client._wait_turn", lambda *_, **__: None)
+    monkeypatch.setattr("data.client.wait_turn", lambda *_, **__: None)
     monkeypatch.setattr("data.remote_search._LONGEST_PAUSE", 0.02)
 
 
@@ -120,7 +120,7 @@ def test_a_ticket_that_is_no_name(ready, tmp_path):
 def test_a_search_without_end(ready, tmp_path, monkeypatch):
     ready.answers["/ticket/T-1"] = [says("RUNNING")]
     monkeypatch.setattr("data.sources.submit", functools.partial(submit, longest=0.1))
-    with pytest.raises(FetchError, match=r"takes too long; found: status (RUN|PEND)ING of ticket T-1 after"):
+    with pytest.raises(FetchError, match=r"takes too long; found: status (RUNN|PEND)ING of ticket T-1 after"):
         search(ready, tmp_path)
 
 

@@ -45,7 +45,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(client, "_wait_turn", lambda *_, **__: None)
+    monkeypatch.setattr(client, "wait_turn", lambda *_, **__: None)
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.answers, httpd.requests = {}, []
     thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
