@@ -272,7 +272,7 @@ def test_leave_one_out_training_never_reads_the_scored_cluster(tmp_path):
     results = tmp_path / "results"
     for left_out, other in (("first", "second"), ("second", "first")):
         card = load_refiner(str(results / "model" / f"without-{left_out}" / "weights.safetensors")).card
-        assert card["train"] == {"proteins": [other], "clusters": [other], "simulated": 1}
+        assert card["train"] == {"proteins": [other], "clusters": [other], "simulated": 1, "folds": 0}
         assert "refined-here" in (results / left_out / "scores.tsv").read_text()
         assert f"without-{left_out}" in (results / left_out / "report.html").read_text()
 
