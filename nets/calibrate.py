@@ -78,13 +78,14 @@ def fit_calibration(model: Refiner, examples: Sequence[Example]) -> list[list[fl
         sizes[example.cluster] = sizes.get(example.cluster, 0) + 1
     parts: list[list[_Sample]] = [[] for _ in RANGES]
     for example in examples:
-        for k in range(depths_of(example.path)):
+        depths = depths_of(example.path)
+        for k in range(depths):
             neff = read_example(example.path, k)[0].neff
             logit, truth, separation = packed_contact_logits(model, example, k)
             for part, (low, high) in zip(parts, RANGES, strict=True):
                 chosen = (truth >= 0) & (separation >= low) & (separation < high)
                 if chosen.any():
-                    weight = 1 / sizes[example.cluster] / depths_of(example.path) / chosen.sum()
+                    weight = 1 / sizes[example.cluster] / depths / chosen.sum()
                     part.append(_Sample(logit[chosen], truth[chosen], depth_of(neff), weight))
     return [_fit_logistic(part) if part else list(IDENTITY[0]) for part in parts]
 

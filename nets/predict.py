@@ -38,7 +38,8 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
     """Symmetric logits of the distance bins for a whole map, float32 [L, L, B] on the CPU.
 
     The couplings are embedded some rows at a time, so that 441 numbers a pair never stand in memory at once,
-    and the trunk passes in strips (`nets.stream`): about 4 (C + 3 B) L^2 bytes in all.
+    and the trunk passes in strips (`nets.stream`): about 4 (C + 3 B) L^2 bytes, and half a gigabyte for a
+    strip.
     """
     device = next(model.parameters()).device
     length = features.length
