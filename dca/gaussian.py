@@ -8,7 +8,7 @@ import numpy as np
 
 from data.alphabet import Q
 from dca.couplings import Couplings
-from dca.covariance import covariance, negative_inverse_blocks
+from dca.covariance import covariance, inverse_of_positive, negative_inverse_blocks
 from dca.frequencies import pair_frequencies, site_frequencies
 from dca.mean_field import mean_field
 
@@ -38,13 +38,35 @@ def ridge(tokens: np.ndarray, weights: np.ndarray, shrinkage: float = SHRINKAGE)
     """
     neff = float(weights.sum(dtype=np.float64))
     sites = site_frequencies(tokens, weights)
+    blocks = negative_inverse_blocks(_shrunk_covariance(tokens, weights, sites, shrinkage), Q, Q)
+    smooth = (neff * sites + 1 / Q) / (neff + 1)
+    return Couplings(np.log(smooth / smooth[:, -1:]).astype(np.float32), blocks)
+
+
+def shrunk_inverse(tokens: np.ndarray, weights: np.ndarray, shrinkage: float = SHRINKAGE) -> np.ndarray:
+    """The precision matrix whose negative blocks are the couplings of `ridge`, diagonal blocks included.
+
+    Parameters
+    ----------
+    tokens, weights, shrinkage
+        As for `ridge`.
+
+    Returns
+    -------
+    float32 [L q, L q]
+    """
+    sites = site_frequencies(tokens, weights)
+    return inverse_of_positive(_shrunk_covariance(tokens, weights, sites, shrinkage))
+
+
+def _shrunk_covariance(
+    tokens: np.ndarray, weights: np.ndarray, sites: np.ndarray, shrinkage: float
+) -> np.ndarray:
+    neff = float(weights.sum(dtype=np.float64))
     # The weighted estimate's denominator, as trRosetta has it: sum(w) - sqrt(mean(w)).
     scale = neff / max(neff - np.sqrt(neff / weights.size), 1e-6)
     # The frequencies have no name: they are gone before the inverse needs the room.
-    matrix = covariance(sites, pair_frequencies(tokens, weights), Q, scale, shrinkage / np.sqrt(neff))
-    blocks = negative_inverse_blocks(matrix, Q, Q)
-    smooth = (neff * sites + 1 / Q) / (neff + 1)
-    return Couplings(np.log(smooth / smooth[:, -1:]).astype(np.float32), blocks)
+    return covariance(sites, pair_frequencies(tokens, weights), Q, scale, shrinkage / np.sqrt(neff))
 
 
 def gaussian(tokens: np.ndarray, weights: np.ndarray, prior_weight: float = PRIOR_WEIGHT) -> Couplings:

@@ -233,9 +233,15 @@ def by_cluster(examples: Sequence[Example]) -> list[list[Example]]:
     return [clusters[name] for name in sorted(clusters)]
 
 
-def random_crop(example: Example, crop: int, rng: np.random.Generator) -> tuple[Pixels, torch.Tensor]:
-    """A random depth and a random square of an example, whole where it is no longer than `crop`."""
-    features, bins = read_example(example.path, int(rng.integers(1 << 16)))
+def random_crop(
+    example: Example, crop: int, rng: np.random.Generator, deepest: bool = False
+) -> tuple[Pixels, torch.Tensor]:
+    """A random square of an example at a random depth, whole where it is no longer than `crop`.
+
+    With `deepest`, always all sequences (the draws from `rng` stay the same).
+    """
+    drawn = int(rng.integers(1 << 16))
+    features, bins = read_example(example.path, 0 if deepest else drawn)
     length = features.length
     starts = rng.integers(0, max(1, length - crop + 1), size=2)
     # Half of the squares lie on the diagonal, where most contacts are; the other half anywhere.

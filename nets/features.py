@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.alphabet import GAP, Q
+from data.alphabet import GAP, LETTERS, Q
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.gauge import zero_sum
-from dca.gaussian import ridge
+from dca.gaussian import ridge, shrunk_inverse
 from dca.maps import apc, frobenius, mutual_information
 from dca.simulate import simulate_family
 from dca.weights import sequence_weights
@@ -115,3 +115,40 @@ def _site_channels(tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
     query = np.eye(Q)[tokens[0]][:, :GAP]
     entropy = -(profile * np.log(profile + 1e-9)).sum(axis=1, keepdims=True)
     return np.hstack([query, profile, entropy, profile[:, GAP:]]).astype(np.float16)
+
+
+def trrosetta_inputs(tokens: np.ndarray, letters: str) -> np.ndarray:
+    """Input channels of trRosetta's networks (Yang et al. 2020, PNAS 117:1496).
+
+    Parameters
+    ----------
+    tokens : int8 [N, L]
+        The query is row 0.
+    letters : str
+        The 21 letters in the order of the published networks.
+
+    Returns
+    -------
+    float32 [526, L, L]
+        For pixel (i, j): one-hot (20), profile (21) and entropy (1) of j and of i, the 21 x 21 block of the
+        shrunk inverse covariance with the letters of j first, and its APC-corrected norm.
+    """
+    order = np.array([LETTERS.index(letter) for letter in letters])
+    length, weights = tokens.shape[1], sequence_weights(tokens, IDENTITY)
+    profile = site_frequencies(tokens, weights)[:, order] + 1e-9
+    entropy = -(profile * np.log(profile)).sum(axis=1, keepdims=True)
+    sites = np.hstack([np.eye(Q)[tokens[0]][:, order[:GAP]], profile, entropy])
+    inverse = shrunk_inverse(tokens, weights).reshape(length, Q, length, Q)
+    norm = np.sqrt(np.square(inverse[:, :GAP, :, :GAP]).sum(axis=(1, 3)))
+    np.fill_diagonal(norm, 0.0)
+    x = np.empty((2 * sites.shape[1] + Q * Q + 1, length, length), dtype=np.float32)
+    x[: sites.shape[1]] = sites.T[:, None, :]
+    x[sites.shape[1] : 2 * sites.shape[1]] = sites.T[:, :, None]
+    # the inverse is symmetric: entry (j, b, i, a) of it is entry (i, a, j, b)
+    x[2 * sites.shape[1] : -1] = (
+        inverse[:, order][..., order].transpose(3, 1, 0, 2).reshape(Q * Q, length, length)
+    )
+    mean = norm.sum(axis=0)  # here the correction counts the diagonal's zeros, as the networks learned it
+    x[-1] = norm - np.outer(mean, mean) / mean.sum()
+    np.fill_diagonal(x[-1], 0.0)
+    return x
