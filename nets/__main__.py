@@ -16,8 +16,8 @@ def _positive(text: str) -> int:
 
 def _expert(text: str) -> tuple[str, str]:
     name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=MAP")
+    if text != "trrosetta" and not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither trrosetta nor NAME=MAP")
     return name, path
 
 
@@ -30,8 +30,8 @@ def _arguments() -> argparse.Namespace:
         action="append",
         default=[],
         type=_expert,
-        metavar="NAME=MAP",
-        help="foreign map that the weights ask for",
+        metavar="trrosetta|NAME=MAP",
+        help="published network, or foreign map, that the weights read",
     )
     parser.add_argument("--query", default="", help="name or sequence of the query (default: the first row)")
     parser.add_argument("--min-separation", type=_positive, default=6, help="smallest j - i that is printed")
@@ -48,6 +48,22 @@ def _print_pairs(contact: np.ndarray, query: str, min_separation: int) -> None:
         print(i + 1, j + 1, query[i], query[j], f"{contact[i, j]:.4f}", sep="\t")
 
 
+def _check_experts(given: list[str], channels: tuple[str, ...], weights: str) -> None:
+    """Refuse an expert that the weights do not read, and weights whose expert is not named."""
+    from nets.config import TRROSETTA_MAPS
+    from nets.features import EXPERT_PREFIX
+
+    read = {
+        "trrosetta" if channel in TRROSETTA_MAPS else channel.removeprefix(EXPERT_PREFIX)
+        for channel in channels
+        if channel.startswith(EXPERT_PREFIX)
+    }
+    if unused := sorted(set(given) - read):
+        raise ValueError(f"weights {weights} do not read the expert {', '.join(unused)}")
+    if missing := sorted(read - set(given)):
+        raise ValueError(f"weights {weights} read the expert {', '.join(missing)}: name it with --expert")
+
+
 def _run(options: argparse.Namespace) -> None:
     import torch
 
@@ -56,7 +72,7 @@ def _run(options: argparse.Namespace) -> None:
     from data.store import save_arrays
     from dca.accelerate import set_threads
     from nets.checkpoint import choose_device, load_refiner
-    from nets.features import EXPERT_PREFIX, compute_features
+    from nets.features import compute_features
     from nets.predict import predict
 
     set_threads(options.threads)
@@ -64,10 +80,8 @@ def _run(options: argparse.Namespace) -> None:
     loaded = load_refiner(options.weights, choose_device(options.device))
     alignment = read_alignment(options.alignment, options.query)
     names = loaded.model.config.pair_maps
-    unused = [name for name, _ in options.expert if f"{EXPERT_PREFIX}{name}" not in names]
-    if unused:
-        raise ValueError(f"weights {loaded.name} do not read the expert {', '.join(unused)}")
-    foreign = {name: read_map(path, alignment.query) for name, path in options.expert}
+    _check_experts([name for name, _ in options.expert], names, loaded.name)
+    foreign = {name: read_map(path, alignment.query) for name, path in options.expert if path}
     features = compute_features(alignment.tokens, names, foreign)
     prediction = predict(loaded, features)
     if options.output:

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 PAIR_MAPS = ("ridge", "mi")  # maps that nets.features makes by itself
+# Log odds of a distance below so many angstrom, by the published networks of trRosetta (`nets.experts`)
+TRROSETTA_MAPS = {f"expert:trrosetta-{edge}": float(edge) for edge in (6, 8, 10, 12, 15, 20)}
 INFINITY = 1e9
 BIN_EDGES = (
     0.0,
@@ -34,7 +36,8 @@ class RefinerConfig:
     Attributes
     ----------
     pair_maps : tuple of str
-        Named maps that are stacked as input channels, see ``nets.features.PAIR_MAPS``.
+        Named maps that are stacked as input channels: of ``PAIR_MAPS`` and ``TRROSETTA_MAPS``, or
+        ``expert:NAME`` for maps that a user brings.
     channels : int
         Width C of the residual trunk.
     blocks : int

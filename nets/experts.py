@@ -8,6 +8,7 @@ the PDB of 2018: numbers that depend on them say so.
 
 import io
 import logging
+import pickle
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.alphabet import Q
+from data.alphabet import GAP, LETTERS, Q
 from data.errors import CovarionError
 from data.registry import find_package_file
-from nets.features import trrosetta_inputs
+from dca.frequencies import site_frequencies
+from dca.gaussian import shrunk_inverse
+from dca.weights import sequence_weights
 
 logger = logging.getLogger(__name__)
 
-EXPERTS = ("trrosetta",)
 TRROSETTA_FILE = "tr-rosetta-pytorch:tr_rosetta_pytorch/models/models.tar.gz"
 TRROSETTA_LETTERS = "ARNDCQEGHILKMFPSTWYV-"
 DISTANCE_BINS = 37  # the first: beyond 20 angstrom; then 2 to 20 angstrom in half steps
@@ -88,7 +90,7 @@ def trrosetta(tokens: np.ndarray, device: torch.device | None = None) -> np.ndar
     CovarionError
         Its file is not the archive that is expected.
     """
-    x = torch.from_numpy(trrosetta_inputs(tokens, TRROSETTA_LETTERS))[None].to(device)
+    x = torch.from_numpy(trrosetta_inputs(tokens))[None].to(device)
     total = np.zeros((*x.shape[2:], DISTANCE_BINS), dtype=np.float32)
     count = 0
     for network in _networks():
@@ -100,15 +102,68 @@ def trrosetta(tokens: np.ndarray, device: torch.device | None = None) -> np.ndar
     return total / count
 
 
+def log_odds(distance: np.ndarray) -> dict[float, np.ndarray]:
+    """Log odds of a distance below each bin edge, from a distribution as `trrosetta` gives it.
+
+    Returns
+    -------
+    dict of float to float32 [L, L]
+        Edges 2.5, 3, .. 20 angstrom; probabilities are held between 1e-6 and 1 - 1e-6.
+    """
+    below = np.clip(np.cumsum(distance[:, :, 1:], axis=2, dtype=np.float64), 1e-6, 1 - 1e-6)
+    odds = np.log(below / (1 - below)).astype(np.float32)
+    return {2.5 + 0.5 * k: odds[:, :, k] for k in range(odds.shape[2])}
+
+
+def trrosetta_inputs(tokens: np.ndarray, letters: str = TRROSETTA_LETTERS) -> np.ndarray:
+    """Input channels of trRosetta's networks (Yang et al. 2020, PNAS 117:1496).
+
+    Parameters
+    ----------
+    tokens : int8 [N, L]
+        The query is row 0.
+    letters : str
+        The 21 letters in the order of the published networks.
+
+    Returns
+    -------
+    float32 [526, L, L]
+        For pixel (i, j): one-hot (20), profile (21) and entropy (1) of j and of i, the 21 x 21 block of the
+        shrunk inverse covariance with the letters of j first, and its APC-corrected norm.
+    """
+    order = np.array([LETTERS.index(letter) for letter in letters])
+    length, weights = tokens.shape[1], sequence_weights(tokens, 0.8)
+    profile = site_frequencies(tokens, weights)[:, order] + 1e-9
+    entropy = -(profile * np.log(profile)).sum(axis=1, keepdims=True)
+    sites = np.hstack([np.eye(Q)[tokens[0]][:, order[:GAP]], profile, entropy])
+    inverse = shrunk_inverse(tokens, weights).reshape(length, Q, length, Q)
+    norm = np.sqrt(np.square(inverse[:, :GAP, :, :GAP]).sum(axis=(1, 3)))
+    np.fill_diagonal(norm, 0.0)
+    x = np.empty((2 * sites.shape[1] + Q * Q + 1, length, length), dtype=np.float32)
+    x[: sites.shape[1]] = sites.T[:, None, :]
+    x[sites.shape[1] : 2 * sites.shape[1]] = sites.T[:, :, None]
+    # the inverse is symmetric: entry (j, b, i, a) of it is entry (i, a, j, b)
+    x[2 * sites.shape[1] : -1] = (
+        inverse[:, order][..., order].transpose(3, 1, 0, 2).reshape(Q * Q, length, length)
+    )
+    mean = norm.sum(axis=0)  # here the correction counts the diagonal's zeros, as the networks learned it
+    x[-1] = norm - np.outer(mean, mean) / mean.sum()
+    np.fill_diagonal(x[-1], 0.0)
+    return x
+
+
 def _networks() -> Iterator[TrRosetta]:
     """The published networks, one at a time, from the tar file of state dictionaries."""
     path, _ = find_package_file(TRROSETTA_FILE)
-    with tarfile.open(path) as archive:
-        members = sorted((m for m in archive if m.isfile() and m.name.endswith(".pt")), key=lambda m: m.name)
-        if len(members) != 5 or any(member.size > LARGEST for member in members):
-            raise _unexpected(path, ", ".join(member.name for member in members))
-        for member in members:
-            yield _network(archive, member, path)
+    try:
+        with tarfile.open(path) as archive:
+            members = sorted((m for m in archive if m.isfile()), key=lambda m: m.name)
+            if len(members) != 5 or any(member.size > LARGEST for member in members):
+                raise _unexpected(path, ", ".join(member.name for member in members))
+            for member in members:
+                yield _network(archive, member, path)
+    except tarfile.TarError as error:
+        raise _unexpected(path, str(error)) from error
 
 
 def _network(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> TrRosetta:
@@ -118,7 +173,7 @@ def _network(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> T
     try:
         state = torch.load(io.BytesIO(stored.read()), map_location="cpu", weights_only=True)
         network.load_state_dict({key: state[key] for key in network.state_dict()})
-    except (KeyError, RuntimeError, TypeError) as error:
+    except (pickle.UnpicklingError, KeyError, EOFError, RuntimeError, TypeError) as error:
         raise _unexpected(path, member.name) from error
     return network
 

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.alphabet import GAP, LETTERS, Q
+from data.alphabet import GAP, Q
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.gauge import zero_sum
-from dca.gaussian import ridge, shrunk_inverse
+from dca.gaussian import ridge
 from dca.maps import apc, frobenius, mutual_information
 from dca.simulate import simulate_family
 from dca.weights import sequence_weights
-from nets.config import PAIR_MAPS
+from nets.config import PAIR_MAPS, TRROSETTA_MAPS
 
 __all__ = ["Features", "compute_features", "simulate_family"]
 
@@ -65,7 +65,8 @@ def compute_features(
     tokens : int8 [N, L]
         The query is row 0.
     names : tuple of str
-        Pair maps in the order of the channels: ``ridge``, ``mi``, or ``expert:NAME`` for a foreign map.
+        Pair maps in the order of the channels: ``ridge``, ``mi``, ``expert:NAME`` for a foreign map, or those
+        of a published network, ``nets.config.TRROSETTA_MAPS``, which is then run on the alignment.
     foreign : dict of str to float [L, L]
         Maps for the ``expert:`` channels.
 
@@ -73,12 +74,15 @@ def compute_features(
     ------
     ValueError
         A name is not known, or a foreign map is missing.
+    FetchError
+        A published network is asked for and not installed.
     """
     weights = sequence_weights(tokens, IDENTITY)
     if tokens.shape[1] < 2:
         raise ValueError(f"a map needs two residues or more, the query has {tokens.shape[1]}")
     model = zero_sum(ridge(tokens, weights))
-    maps = [_standardised(_pair_map(name, model, tokens, weights, foreign or {})) for name in names]
+    given = dict(foreign or {}) | _published(tokens, names)
+    maps = [_channel(name, _pair_map(name, model, tokens, weights, given)) for name in names]
     sites = _site_channels(tokens, weights)
     scalars = np.array([np.log(weights.sum(dtype=np.float64)), np.log(tokens.shape[1])]) / 10
     return Features(_compand(model), np.stack(maps, axis=1), sites, scalars.astype(np.float32))
@@ -94,6 +98,23 @@ def _pair_map(
     if name.startswith(EXPERT_PREFIX) and name.removeprefix(EXPERT_PREFIX) in foreign:
         return foreign[name.removeprefix(EXPERT_PREFIX)]
     raise ValueError(f"pair map {name!r} is neither one of {', '.join(PAIR_MAPS)} nor a map that was given")
+
+
+def _published(tokens: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Maps of the published networks that are asked for, by the name behind ``expert:``."""
+    if not set(names) & set(TRROSETTA_MAPS):
+        return {}
+    from nets.experts import log_odds, trrosetta  # here: few weights ask for it, and it loads torch
+
+    found = log_odds(trrosetta(tokens))
+    return {name.removeprefix(EXPERT_PREFIX): found[edge] for name, edge in TRROSETTA_MAPS.items()}
+
+
+def _channel(name: str, full: np.ndarray) -> np.ndarray:
+    """Log odds of a published network have a scale of their own, other maps do not."""
+    if name in TRROSETTA_MAPS:
+        return (full[np.triu_indices(full.shape[0], 1)] / 4).astype(np.float16)
+    return _standardised(full)
 
 
 def _standardised(full: np.ndarray) -> np.ndarray:
@@ -115,40 +136,3 @@ def _site_channels(tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
     query = np.eye(Q)[tokens[0]][:, :GAP]
     entropy = -(profile * np.log(profile + 1e-9)).sum(axis=1, keepdims=True)
     return np.hstack([query, profile, entropy, profile[:, GAP:]]).astype(np.float16)
-
-
-def trrosetta_inputs(tokens: np.ndarray, letters: str) -> np.ndarray:
-    """Input channels of trRosetta's networks (Yang et al. 2020, PNAS 117:1496).
-
-    Parameters
-    ----------
-    tokens : int8 [N, L]
-        The query is row 0.
-    letters : str
-        The 21 letters in the order of the published networks.
-
-    Returns
-    -------
-    float32 [526, L, L]
-        For pixel (i, j): one-hot (20), profile (21) and entropy (1) of j and of i, the 21 x 21 block of the
-        shrunk inverse covariance with the letters of j first, and its APC-corrected norm.
-    """
-    order = np.array([LETTERS.index(letter) for letter in letters])
-    length, weights = tokens.shape[1], sequence_weights(tokens, IDENTITY)
-    profile = site_frequencies(tokens, weights)[:, order] + 1e-9
-    entropy = -(profile * np.log(profile)).sum(axis=1, keepdims=True)
-    sites = np.hstack([np.eye(Q)[tokens[0]][:, order[:GAP]], profile, entropy])
-    inverse = shrunk_inverse(tokens, weights).reshape(length, Q, length, Q)
-    norm = np.sqrt(np.square(inverse[:, :GAP, :, :GAP]).sum(axis=(1, 3)))
-    np.fill_diagonal(norm, 0.0)
-    x = np.empty((2 * sites.shape[1] + Q * Q + 1, length, length), dtype=np.float32)
-    x[: sites.shape[1]] = sites.T[:, None, :]
-    x[sites.shape[1] : 2 * sites.shape[1]] = sites.T[:, :, None]
-    # the inverse is symmetric: entry (j, b, i, a) of it is entry (i, a, j, b)
-    x[2 * sites.shape[1] : -1] = (
-        inverse[:, order][..., order].transpose(3, 1, 0, 2).reshape(Q * Q, length, length)
-    )
-    mean = norm.sum(axis=0)  # here the correction counts the diagonal's zeros, as the networks learned it
-    x[-1] = norm - np.outer(mean, mean) / mean.sum()
-    np.fill_diagonal(x[-1], 0.0)
-    return x

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Trainer:
         self.model = Refiner(config).to(self.device)
         if start:
             check_start(start, config, self.tuning)
-            self.model.load_state_dict(start.model.state_dict())
+            self.model.load_state_dict(grown(start.model.state_dict(), self.model.state_dict()))
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=settings.learning_rate)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.begun = {name: value.clone() for name, value in self.average.items()} if start else {}
@@ -231,16 +232,19 @@ def _fingerprints(examples: Sequence[Example]) -> list[list[str]]:
 def check_start(start: Loaded, config: RefinerConfig, tuning: Sequence[Example]) -> None:
     """Refuse to go on from weights of another shape, or that have seen a tuning family.
 
+    Further pair maps behind those of the start are not another shape.
+
     Raises
     ------
     CovarionError
     """
-    if start.model.config != config:
+    more = config.pair_maps[len(start.model.config.pair_maps) :]
+    if replace(start.model.config, pair_maps=start.model.config.pair_maps + more) != config:
         raise CovarionError(
             "the weights to start from have another shape",
             place=start.name,
             value=start.model.config,
-            remedy="set train: model to the same",
+            remedy="set train: model to the same; only pair_maps may be added",
         )
     seen = learned_clusters(start.card)
     if both := sorted({e.cluster for e in tuning} & seen):
@@ -250,6 +254,14 @@ def check_start(start: Loaded, config: RefinerConfig, tuning: Sequence[Example])
             value=", ".join(both),
             remedy="tune on other clusters",
         )
+
+
+def grown(start: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """State of weights to go on from, with zeros for the pair maps that they did not read."""
+    key = "embed_maps.weight"
+    wider = torch.zeros_like(fresh[key])
+    wider[:, : start[key].shape[1]] = start[key]
+    return start | {key: wider}
 
 
 def learned_clusters(card: dict[str, Any]) -> set[str]:

@@ -13,7 +13,7 @@ import pytest
 from data_fixtures import backbone, write_pdb
 from golden import FOLDER, PLANTED, tiny_alignment
 
-from benchmarks import bench_dca, objective, peers, precision, refiner
+from benchmarks import ablation, bench_dca, objective, peers, precision, refiner
 from benchmarks.cases import Case, read_case, simulated, strands
 from benchmarks.measure import measure
 from data.alphabet import LETTERS, decode
@@ -336,3 +336,50 @@ def test_expected_error_of_known_probabilities():
     mixed = rng.permutation(100)
     contact = np.r_[contact[:100][mixed], contact[100:][mixed]]
     assert refiner.expected_error(probability, contact) == pytest.approx(0.15, abs=0.05)
+
+
+def test_ablation_is_resumed_and_averages_seeds(families, tmp_path, capsys):
+    table = families / "families.tsv"
+    table.write_text(table.read_text().replace("two\ttrain", "two\tval"))
+    out, examples = tmp_path / "a.tsv", tmp_path / "examples"
+    some = [
+        "--variants",
+        "all inputs",
+        "profile",
+        "--steps",
+        "2",
+        "--depths",
+        "2",
+        "--families",
+        str(families),
+    ]
+    whole = [*some, "--examples", str(examples), "--out", str(out), "--seeds", "1", "2"]
+    assert ablation.main(whole) == 0
+    before = out.read_text()
+    assert {path.name for path in (examples / "real").glob("*")} == {"one.npz"}  # nothing is learned from val
+    rows = precision.read_rows(out)
+    assert {row["protein"] for row in rows} == {"two", "two@16"}
+    assert {row["method"] for row in rows} == {f"{v}#{s}" for v in ("all inputs", "profile") for s in (1, 2)}
+    assert ablation.main(whole) == 0
+    assert out.read_text() == before
+    capsys.readouterr()
+    assert ablation.main(["--table", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("| all | profile | 1 |") == 2
+    assert "standard deviation over seeds" in printed
+    part = [row for row in rows if row["protein"] == "two" and row["cut"] == "L" and row["range"] == "long"]
+    mean = np.mean([row["precision"] for row in part if row["method"].startswith("profile")])
+    merged = [row for row in ablation.over_seeds(part) if row["method"] == "profile"]
+    assert [row["precision"] for row in merged] == [pytest.approx(mean)]
+
+
+def test_a_blind_variant_does_not_see_what_it_may_not(families, tmp_path):
+    example = ablation.training_examples(str(families), tmp_path, 0)
+    variant = ablation.VARIANTS["profile + MI"]
+    settings = ablation.TrainConfig(**ablation.SETTINGS | {"steps": 3})
+    run = ablation.Ablation(example, variant, settings, tmp_path / "run")
+    run.run()
+    model = run.averaged()
+    assert not model.embed_couplings.weight.any()
+    assert not model.embed_maps.weight[:, ablation.MAPS.index("ridge")].any()
+    assert model.embed_maps.weight[:, ablation.MAPS.index("mi")].all()

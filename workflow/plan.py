@@ -18,7 +18,7 @@ from data.errors import ConfigError
 from data.families import CLUSTER, read_families, read_folds
 from data.registry import SOURCES, parse_cell
 from data.table import PATHS, ProteinRow, read_proteins
-from nets.config import PAIR_MAPS, RefinerConfig
+from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig
 from nets.shipped import find_weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,10 +120,10 @@ class Plan:
             raise ConfigError(
                 "the model cannot be built", file="config", place="train: model", value=error
             ) from error
-        if unknown := sorted(set(model.pair_maps) - set(PAIR_MAPS)):
+        if unknown := sorted(set(model.pair_maps) - {*PAIR_MAPS, *TRROSETTA_MAPS}):
             raise ConfigError(
                 "unknown pair maps", file="config", place="train: model: pair_maps",
-                value=", ".join(unknown), remedy=f"choose from {', '.join(PAIR_MAPS)}",
+                value=", ".join(unknown), remedy=f"choose from {', '.join((*PAIR_MAPS, *TRROSETTA_MAPS))}",
             )  # fmt: skip
         asked = [name for name in self.names if self.remote_query(name)]
         if asked and not self.config["fetch"].get("allow_remote_search"):
