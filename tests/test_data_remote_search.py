@@ -1,6 +1,5 @@
 """The search protocol of ColabFold's MMseqs2 API, against a server on the loopback address that speaks it."""
 
-import functools
 import io
 import json
 import tarfile
@@ -13,7 +12,6 @@ from web_fixtures import Answer, web
 from data.client import Network
 from data.errors import AlignmentError, FetchError
 from data.msa import read_alignment
-from data.remote_search import submit
 from data.sources import fetch
 
 __all__ = ["web"]
@@ -66,7 +64,7 @@ def test_a_search(ready, tmp_path, caplog):
     form = parse_qs(ready.posted[0].decode())
     assert form == {"q": [f">query\n{QUERY}\n"], "mode": ["env"]}
     assert f"sending the query of 10 residues to {ready.url.removeprefix('http://')}" in caplog.text
-    assert (provenance["source"], provenance["mode"]) == ("colabfold", "env")
+    assert (provenance["source"], provenance["search"]["mode"]) == ("colabfold", "env")
     assert provenance == json.loads((tmp_path / "p.a3m.gz.json").read_text())
     asked = len(ready.requests)
     search(ready, tmp_path)  # the same query again comes from the cache
@@ -99,7 +97,7 @@ def test_a_server_that_takes_it_later(ready, tmp_path):
 @pytest.mark.parametrize(
     ("status", "pattern"),
     [
-        ("ERROR", "the search failed; found: status ERROR of ticket T-1; remedy: .*jackhmmer"),
+        ("ERROR", "could not search this sequence; found: status ERROR of ticket T-1; remedy: .*jackhmmer"),
         ("MAINTENANCE", "under maintenance"),
         ("", "status missing"),
     ],
@@ -117,11 +115,18 @@ def test_a_ticket_that_is_no_name(ready, tmp_path):
         search(ready, tmp_path)
 
 
-def test_a_search_without_end(ready, tmp_path, monkeypatch):
-    ready.answers["/ticket/T-1"] = [says("RUNNING")]
-    monkeypatch.setattr("data.sources.submit", functools.partial(submit, longest=0.1))
-    with pytest.raises(FetchError, match=r"takes too long; found: status (RUNN|PEND)ING of ticket T-1 after"):
-        search(ready, tmp_path)
+@pytest.mark.parametrize(
+    ("status", "pattern"),
+    [
+        ("RUNNING", r"the search takes too long; found: status (RUNN|PEND)ING of ticket T-1 after"),
+        ("RATELIMIT", r"takes no further search from here for now; found: status RATELIMIT"),
+    ],
+)
+def test_a_search_without_end(ready, tmp_path, status, pattern):
+    ready.answers["/ticket/msa"] = [says("PENDING"), says(status)]
+    ready.answers["/ticket/T-1"] = [says(status)]
+    with pytest.raises(FetchError, match=pattern):
+        search(ready, tmp_path, longest_search=0.3)
 
 
 def test_an_answer_that_is_no_json(ready, tmp_path):

@@ -133,4 +133,4 @@ def test_a_run_that_may_not_send_queries_is_refused(config, tmp_path):
     with pytest.raises(ConfigError, match=r"would be sent to https://api\.colabfold\.com; found: p; remedy"):
         Plan.from_config(changed)
     allowed = changed | {"fetch": config["fetch"] | {"allow_remote_search": True}}
-    assert Plan.from_config(allowed).remote_query("p") == "MKVLWE"
+    assert Plan.from_config(allowed).sent_query("p") == "MKVLWE"
