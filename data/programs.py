@@ -70,22 +70,12 @@ def mmseqs(
              "--num-iterations", str(settings.iterations), "-e", repr(settings.evalue), *common],
             folder,
         )  # fmt: skip
-        run_program(
-            [
-                "mmseqs",
-                "result2msa",
-                "query",
-                target,
-                "found",
-                "alignment",
-                "--msa-format-mode",
-                "5",
-                *common,
-            ],
-            folder,
-        )
-        # The entries of a database are divided by NUL bytes; ours is the only one
-        (folder / "found.a3m").write_bytes((folder / "alignment").read_bytes().replace(b"\0", b""))
+        wanted = ["--msa-format-mode", "5"]  # A3M
+        run_program(["mmseqs", "result2msa", "query", target, "found", "alignment", *wanted, *common], folder)
+        if (folder / "alignment").is_file():
+            # The entries of a database are divided by NUL bytes; ours is the only one
+            text = (folder / "alignment").read_bytes().replace(b"\0", b"")
+            (folder / "found.a3m").write_bytes(text)
         rows = _rows(folder / "found.a3m", sequence, "mmseqs")
     return rows, {"mmseqs": version, "threads": threads}
 
