@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from data.delivery import Delivery, Request, normalise
 from data.errors import AlignmentError, FetchError
@@ -35,15 +36,21 @@ def from_folder(request: Request) -> Delivery:
     """
     folder = find_local(request.source, request.value, request.directory)
     path = choose_alignment(folder, request.query, request.protein)
-    # Alignments of several databases may stand in one file, divided by NUL bytes
-    with tempfile.TemporaryDirectory() as temporary:
-        clean = Path(temporary) / path.name
-        clean.write_bytes(path.read_bytes().replace(b"\0", b""))
-        content = normalise(clean, request.destination, request.kind)
-    content["sha256"] = sha256(path)
+    content = _without_nul(request, path)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     terms = {"licence": request.source.licence, "citation": request.source.citation}
     return content, {"path": str(path), "time": now, **terms}
+
+
+def _without_nul(request: Request, path: Path) -> dict[str, Any]:
+    """Write the alignment; those of several databases may stand in one file, divided by NUL bytes."""
+    packed = path.read_bytes()
+    if b"\0" not in packed:
+        return normalise(path, request.destination, request.kind)
+    with tempfile.TemporaryDirectory() as folder:
+        clean = Path(folder) / path.name
+        clean.write_bytes(packed.replace(b"\0", b""))
+        return normalise(clean, request.destination, request.kind) | {"sha256": sha256(path)}
 
 
 def choose_alignment(folder: Path, query: str, protein: str = "") -> Path:

@@ -175,7 +175,7 @@ def test_databases_that_are_not_there_or_of_another_kind(tmp_path, monkeypatch):
         search("MKVLWE", tmp_path / "no", tmp_path / "p.a3m.gz", program="hhblits")
     (tmp_path / "profiles.dbtype").write_bytes(b"\2\0\0\0")
     with pytest.raises(
-        FetchError, match="no database of protein sequences; found: 02000000; remedy: .*folder:PATH"
+        FetchError, match=r"no database of protein sequences; found: 02000000; remedy: .*folder:PATH"
     ):
         search("MKVLWE", tmp_path / "profiles", tmp_path / "p.a3m.gz", program="mmseqs")
     (tmp_path / "silent.dbtype").write_bytes(bytes(4))
