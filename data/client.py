@@ -135,7 +135,7 @@ def download(
             address = locate() if locate else url
             _persist(_request, address, cache, source, cell, network)
             try:
-                _unpack(cache.partial, url, network.largest)
+                _unpack(cache.partial, address, network.largest)
                 check(cache.partial)
             except BaseException:
                 cache.forget_partial()

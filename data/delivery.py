@@ -76,7 +76,7 @@ def from_address(request: Request) -> Delivery:
     """What lies at the address that the registry's template gives, of the first base URL that serves it."""
 
     def get(base: str, network: Network) -> Delivery:
-        return fetch_address(request, request.source.address(base, request.value), network)
+        return fetch_address(request, request.source.address(request.value, base), network)
 
     return from_first_base(request, get)
 
@@ -87,7 +87,7 @@ def from_first_base(request: Request, get: Callable[[str, Network], T]) -> T:
     Raises
     ------
     FetchError
-        None serves: the error of the only one, or what each of them said.
+        None serves: the error of the only one, or what each of several said.
     """
     network = request.network
     if len(request.bases) > 1 and network.cache and not network.offline:
@@ -99,10 +99,10 @@ def from_first_base(request: Request, get: Callable[[str, Network], T]) -> T:
         try:
             return get(base, network)
         except FetchError as error:
+            if len(request.bases) == 1:
+                raise
             log.warning("%s", error)
             failures.append(error)
-    if len(failures) == 1:
-        raise failures[0]
     raise FetchError(
         f"none of the {len(failures)} addresses of {request.source.name} delivers it",
         file=", ".join(request.bases),

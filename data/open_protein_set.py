@@ -29,14 +29,14 @@ def from_chain(request: Request) -> Delivery:
 def _from_bucket(request: Request, base: str, network: Network) -> Delivery:
     chain, colon, variant = request.value.partition(":")
     try:
-        return fetch_address(request, request.source.address(base, request.value), network)
+        return fetch_address(request, request.source.address(request.value, base), network)
     except FetchError as error:
         if "no such entry" not in error.problem and "offline" not in error.problem:
             raise
         missing = error
     for twin in _twins(request, base, network, chain):
         try:
-            url = request.source.address(base, f"{twin}{colon}{variant}")
+            url = request.source.address(f"{twin}{colon}{variant}", base)
             content, origin = fetch_address(request, url, network)
         except FetchError:
             continue

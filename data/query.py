@@ -88,7 +88,7 @@ def query_file(query: str, directory: str | Path = ".") -> Path | None:
 
 def uniprot_accession(query: str) -> str:
     """UniProt accession that a query is, with or without ``uniprot:`` before it; empty where it is none."""
-    accession = query.strip().removeprefix("uniprot:").strip().upper()
+    accession = re.sub(r"^uniprot(kb)?:", "", query.strip()).strip().upper()
     return accession if re.fullmatch(UNIPROT, accession) else ""
 
 

@@ -74,9 +74,10 @@ class Source:
     variants: Mapping[str, str] = field(default_factory=dict)
     tidy: Callable[[str], str] = str.upper
 
-    def address(self, base: str, value: str) -> str:
-        """Address of what a value (``ACCESSION`` or ``ACCESSION:VARIANT``) names."""
+    def address(self, value: str, base: str = "") -> str:
+        """Address of what a value (``ACCESSION`` or ``ACCESSION:VARIANT``) names, here or at another base."""
         accession, _, variant = value.partition(":")
+        base = (base or self.base).rstrip("/")
         return self.url.format(base=base, accession=accession, variant=self.variants.get(variant, ""))
 
 
@@ -180,10 +181,10 @@ SOURCES = {
             pause=0.1,
         ),
         Source(
-            "uniprot",
+            "uniprotkb",
             ("sequence",),
             UNIPROT,
-            "uniprot:P69905",
+            "uniprotkb:P69905",
             base="https://rest.uniprot.org",
             url="{base}/uniprotkb/{accession}.fasta",
             release_header="X-UniProt-Release",

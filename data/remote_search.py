@@ -4,12 +4,14 @@ Submitted is one sequence; the server is polled until its search is done, and th
 downloaded (Mirdita et al. 2022, Nat Methods 19:679). The sequence leaves this machine.
 """
 
+import contextlib
 import hashlib
 import io
 import logging
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,7 +71,7 @@ def _from_server(request: Request, base: str, network: Network, mode: str, seque
             content.update(normalise_download(path, request.destination, "alignment", base))
         content["sha256"] = sha256(arrived)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _in_terms_of_a_search(base):
         path = Path(folder) / "archive"
         said = download(
             url, path, source, cell, network, use, lambda: submit(base, mode, sequence, source, network)
@@ -79,6 +81,22 @@ def _from_server(request: Request, base: str, network: Network, mode: str, seque
     search = {"mode": _MODES[mode], "query_length": len(sequence), "query_sha256": _digest(sequence)}
     terms = {"licence": source.licence, "citation": source.citation}
     return content, {"url": f"{base}/ticket/msa", "time": said["time"], **terms, "search": search}
+
+
+@contextlib.contextmanager
+def _in_terms_of_a_search(base: str) -> Iterator[None]:
+    """Say of a ticket or result that is not there that the search is gone, not that an accession is wrong."""
+    try:
+        yield
+    except FetchError as error:
+        if "no such entry" not in error.problem:
+            raise
+        raise FetchError(
+            "the search server no longer knows this search",
+            file=base,
+            value=error.value,
+            remedy="run again: the query is sent anew",
+        ) from error
 
 
 def _digest(sequence: str) -> str:
@@ -139,7 +157,7 @@ def _search(base: str, mode: str, sequence: str, source: Source, network: Networ
             raise FetchError(
                 _TOO_MANY if status == "RATELIMIT" else "the search takes too long",
                 file=base,
-                value=f"status {status} of ticket {name[:80]} after {network.longest_search:.0f} s",
+                value=f"status {status} of ticket {name[:80] or 'missing'}, {network.longest_search:.0f} s",
                 remedy="run again later: the server goes on with the same search",
             )
         logger.info("search on %s: %s, %.0f s", host, status, time.monotonic() - start)
@@ -190,7 +208,10 @@ def read_archive(path: Path, url: str, mode: str, sequence: str, largest: int) -
                 rows.append(text if number == 0 else rest)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise FetchError(
-            "what arrived is no archive of alignments", file=url, value=error, remedy="run again"
+            "what arrived is no archive of alignments",
+            file=url,
+            value=str(error).split("\n")[0].rstrip(": -"),
+            remedy="run again",
         ) from error
     return "".join(part if part.endswith("\n") else f"{part}\n" for part in rows if part)
 

@@ -70,19 +70,19 @@ def test_the_release_is_kept_in_the_cache(web, tmp_path):
 def test_a_sequence_from_uniprot(web, tmp_path):
     body = b">sp|P69905|HBA_HUMAN Hemoglobin subunit alpha OS=Homo sapiens\nMVLSPADK\nTNVKAAW\n"
     web.answers["/uniprotkb/P69905.fasta"] = [Answer(body=body, headers={"X-UniProt-Release": "2025_04"})]
-    said = fetch("uniprot:p69905", "sequence", tmp_path / "q.fasta", {"uniprot": web.url}, network=NOW)
+    said = fetch("uniprotkb:p69905", "sequence", tmp_path / "q.fasta", {"uniprotkb": web.url}, network=NOW)
     assert (tmp_path / "q.fasta").read_bytes() == body.replace(b"\nTNV", b"TNV")
     assert said["release"] == "2025_04"
     assert said["content"]["length"] == 15
     assert complete(said)
-    with pytest.raises(FetchError, match="the source uniprot has no alignments"):
-        fetch("uniprot:P69905", "alignment", tmp_path / "x", {"uniprot": web.url})
+    with pytest.raises(FetchError, match="the source uniprotkb has no alignments"):
+        fetch("uniprotkb:P69905", "alignment", tmp_path / "x", {"uniprotkb": web.url})
 
 
 @pytest.mark.parametrize(
     ("answer", "pattern"),
     [
-        (Answer(404), "uniprot has no such entry; found: uniprot:P69905"),
+        (Answer(404), "uniprotkb has no such entry; found: uniprotkb:P69905"),
         (Answer(400), "refused"),
         (Answer(body=b""), "no sequence; found: nothing"),  # an entry that was deleted
         (Answer(body=b"<html>"), "no sequence; found: <html>"),
@@ -95,7 +95,7 @@ def test_a_sequence_from_uniprot(web, tmp_path):
 def test_sequences_that_are_none(web, tmp_path, answer, pattern):
     web.answers["/uniprotkb/P69905.fasta"] = [answer]
     with pytest.raises(FetchError, match=pattern):
-        fetch("uniprot:P69905", "sequence", tmp_path / "q.fasta", {"uniprot": web.url}, network=NOW)
+        fetch("uniprotkb:P69905", "sequence", tmp_path / "q.fasta", {"uniprotkb": web.url}, network=NOW)
     assert not (tmp_path / "q.fasta").exists()
 
 

@@ -316,7 +316,7 @@ def test_the_registry_is_complete(source):
     assert source.delivers
     assert parse_cell(source.example)[0] == source.name
     if source.base:
-        url = httpx.URL(source.address(source.base, parse_cell(source.example)[1]))
+        url = httpx.URL(source.address(parse_cell(source.example)[1]))
         assert url.scheme == "https"
         assert source.licence
         assert source.citation

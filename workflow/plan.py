@@ -167,9 +167,7 @@ class Plan:
 
     def local_file(self, protein: str, cell: str) -> list[str]:
         """File or folder that a cell names, so that its change makes the protein run again; else []."""
-        cell_value = getattr(self.row(protein), cell)
-        name, value = parse_cell(cell_value) if cell_value else ("", "")
-        return [str(find_local(SOURCES[name], value))] if name in PATHS else []
+        return _local_file(getattr(self.row(protein), cell))
 
     @property
     def searched(self) -> list[str]:
@@ -375,6 +373,11 @@ class Plan:
         """Files and folders that a training run waits for."""
         files = {f["path"] for f in self.training_files(fold) if not f["cluster"].startswith(CLUSTER)}
         return [*sorted(files), *map(self.fold_folder, self.fold_batches)]
+
+
+def _local_file(cell: str) -> list[str]:
+    name, value = parse_cell(cell) if cell else ("", "")
+    return [str(find_local(SOURCES[name], value))] if name in PATHS else []
 
 
 def source_digest(*packages: str) -> str:

@@ -30,7 +30,7 @@ rule fetch_query:
         mem_mb=1000,
         runtime=30,
     params:
-        cell=lambda w: f"uniprot:{PLAN.accession(w.protein)}",
+        cell=lambda w: f"uniprotkb:{PLAN.accession(w.protein)}",
         base_urls=config["fetch"]["base_urls"],
     script:
         "../scripts/fetch_query.py"
