@@ -152,7 +152,7 @@ SEARCH_FAULTS = [
     server("RATELIMIT, then taken", "", 5, submit=[says("RATELIMIT", ""), says("PENDING")]),
     server("RATELIMIT for ever", "takes no further search from here for now; .*run again later", -1, 0.3,
            submit=[says("RATELIMIT", "")]),
-    server("it never ends", r"the search takes too long; found: status RUNNING .*run again later", -1, 0.3,
+    server("it never ends", r"the search takes too long; found: status (RUNN|PEND)ING .*again later", -1, 0.3,
            poll=[says("RUNNING")]),
     server("polling stalls", "cannot be fetched; found: the server does not answer in time", 4,
            poll=[Answer(body=says("RUNNING").body, stall=0.9)]),
