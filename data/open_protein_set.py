@@ -4,6 +4,7 @@
 share one folder; ``duplicate_pdb_chains.txt`` has a line for each such group.
 """
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -44,13 +45,22 @@ def _from_bucket(request: Request, base: str, network: Network) -> Delivery:
     raise missing
 
 
+def _refuse_no_list(path: Path, url: str) -> None:
+    """Refuse a web page or a message in the place of the list, so that it is not kept."""
+    line = next((line for _, line in numbered_lines(path) if line.strip()), "")
+    if not re.fullmatch(r"(\s*[0-9][a-z0-9]{3}_\w+)+\s*", line):
+        raise FetchError("what arrived is no list of chains", file=url, value=line[:60], remedy="run again")
+
+
 def _twins(request: Request, base: str, network: Network, chain: str) -> list[str]:
     """Other chains of the same sequence, in the order of the bucket's list; [] where there is no list."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "duplicates"
         try:
             url = f"{base}/duplicate_pdb_chains.txt"
-            download(url, path, request.source, request.cell, network, lambda _: None)
+            download(
+                url, path, request.source, request.cell, network, lambda found: _refuse_no_list(found, url)
+            )
         except FetchError:
             return []
         for _, line in numbered_lines(path):

@@ -100,7 +100,10 @@ def protein_sequence(query: str) -> str:
     AlignmentError
         It is no protein sequence.
     """
-    sequence = sequence_of(query)
+    return _protein_letters(sequence_of(query))
+
+
+def _protein_letters(sequence: str) -> str:
     letters = ungapped(sequence)
     wrong = sorted(set(letters) - set(LETTERS.replace("-", "") + "XBZUOJ"))
     if len(letters) < 2 or wrong:
@@ -128,6 +131,6 @@ def write_sequence(source_path: str | Path, out_path: str | Path) -> dict[str, A
     if container(source_path) != "fasta":
         raise AlignmentError("no FASTA file", file=source_path, remedy="give a FASTA file")
     row = next(read_rows(source_path))
-    letters = protein_sequence(row.text)
+    letters = _protein_letters(row.text)  # never as a path: the text may come from a server
     save_text(out_path, f">{row.name}\n{letters}\n")
     return {"format": "fasta", "name": row.name, "length": len(letters), "sha256": sha256(source_path)}

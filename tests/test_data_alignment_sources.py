@@ -89,11 +89,14 @@ def test_a_sequence_from_uniprot(web, tmp_path):
         (Answer(body=b'{"url":"x","messages":["Error"]}'), "no sequence; found: {"),
         (Answer(body=b">x\nMK1\n"), "needs the sequence of a protein; found: 1"),
         (Answer(body=b"MKV\nMRV\n"), "no FASTA file"),
+        (Answer(body=b">x\n{folder}/secret.fasta\n"), "needs the sequence of a protein; found: /"),
     ],
-    ids=["404", "400", "empty", "page", "message", "digit", "no fasta"],
+    ids=["404", "400", "empty", "page", "message", "digit", "no fasta", "a path"],
 )
 def test_sequences_that_are_none(web, tmp_path, answer, pattern):
-    web.answers["/uniprotkb/P69905.fasta"] = [answer]
+    secret = write_text(tmp_path / "secret.fasta", ">s\nMKVLWE\n")
+    body = answer.body.replace(b"{folder}", str(secret.parent).encode())
+    web.answers["/uniprotkb/P69905.fasta"] = [Answer(answer.status, body)]
     with pytest.raises(FetchError, match=pattern):
         fetch("uniprotkb:P69905", "sequence", tmp_path / "q.fasta", {"uniprotkb": web.url}, network=NOW)
     assert not (tmp_path / "q.fasta").exists()
@@ -144,6 +147,21 @@ def test_a_chain_that_shares_its_alignment(web, tmp_path):
     for cell in ("openproteinset:1a3n_A", "openproteinset:9zzz_Q"):  # no twin is there; not in the list
         with pytest.raises(FetchError, match=f"openproteinset has no such entry; found: {cell}"):
             fetch(cell, "alignment", tmp_path / "no.a3m.gz", base, network=network)
+
+
+def test_a_web_page_in_the_place_of_the_list_is_not_kept(web, tmp_path):
+    web.answers["/duplicate_pdb_chains.txt"] = [Answer(body=b"<html>Sign in</html>")]
+    network = Network(tmp_path / "cache", attempts=1)
+    for _ in range(2):
+        with pytest.raises(FetchError, match="no such entry; found: openproteinset:1a3n_D"):
+            fetch(
+                "openproteinset:1a3n_D",
+                "alignment",
+                tmp_path / "p.a3m.gz",
+                {"openproteinset": web.url},
+                network=network,
+            )
+    assert [path for _, path, _ in web.requests].count("/duplicate_pdb_chains.txt") == 2
 
 
 @pytest.mark.parametrize(

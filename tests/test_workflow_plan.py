@@ -156,11 +156,12 @@ def test_queries_of_rows_that_are_searched_or_chosen(config, tmp_path):
         ("letters", "mmseqs:a.fasta", "MKVLW"),
         ("file", "jackhmmer:a.fasta", "q.fasta"),
         ("folder", "folder:found", "uniprot:P69905", "s.pdb"),
+        ("named", "folder:found", "", "s.pdb"),
         ("pfam", "pfam:PF00072:seed", "P69905"),
         ("plain", "a.fasta", "", "s.pdb"),
     )
     assert plan.searched == ["jack", "letters", "file"]
-    assert plan.fetched == ["server", "folder", "pfam", "plain"]
+    assert plan.fetched == ["server", "folder", "named", "pfam", "plain"]
     assert plan.with_accession == ["jack", "server"]  # a file of this machine or of Pfam has rows with names
     assert {name: plan.query(name) for name in plan.names} == {
         "jack": sequence.format("jack"),
@@ -168,6 +169,7 @@ def test_queries_of_rows_that_are_searched_or_chosen(config, tmp_path):
         "letters": "MKVLW",
         "file": fasta,
         "folder": "P69905",
+        "named": "",
         "pfam": "P69905",
         "plain": "",
     }
@@ -205,6 +207,9 @@ def test_several_base_urls_are_named_when_a_query_would_be_sent(config, tmp_path
     table.write_text("protein\talignment\tquery\np\tcolabfold:env\tMKVLWE\n")
     with pytest.raises(ConfigError, match=r"would be sent to http://a, https://b"):
         Plan.from_config(config | {"proteins": str(table)})
+    config["fetch"]["base_urls"] = {"pfamm": "http://a"}
+    with pytest.raises(ConfigError, match=r"base_urls: .*found: pfamm; remedy: choose from colabfold, pfam"):
+        Plan.from_config(config)
     with pytest.raises(ConfigError, match="base_urls"):
         checked_config(config | {"fetch": {"base_urls": {"pfam": ["ftp://x"]}}})
     with pytest.raises(ConfigError, match="base_urls"):

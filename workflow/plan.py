@@ -127,6 +127,12 @@ class Plan:
                 "unknown pair maps", file="config", place="train: model: pair_maps",
                 value=", ".join(unknown), remedy=f"choose from {', '.join((*PAIR_MAPS, *TRROSETTA_MAPS))}",
             )  # fmt: skip
+        known = [name for name, source in SOURCES.items() if source.base]
+        if unknown := sorted(set(self.config["fetch"]["base_urls"]) - set(known)):
+            raise ConfigError(
+                "base URLs of sources that are not known", file="config", place="fetch: base_urls",
+                value=", ".join(unknown), remedy=f"choose from {', '.join(known)}",
+            )  # fmt: skip
         asked = [name for name in self.names if self.sent_query(name)]
         if asked and not self.config["fetch"].get("allow_remote_search"):
             servers = base_addresses(SOURCES["colabfold"], self.config["fetch"]["base_urls"])
