@@ -48,7 +48,7 @@ def _from_bucket(request: Request, base: str, network: Network) -> Delivery:
 def _refuse_no_list(path: Path, url: str) -> None:
     """Refuse a web page or a message in the place of the list, so that it is not kept."""
     line = next((line for _, line in numbered_lines(path) if line.strip()), "")
-    if not re.fullmatch(r"(\s*[0-9][a-z0-9]{3}_\w+)+\s*", line):
+    if not line or not all(re.fullmatch(r"[0-9][a-z0-9]{3}_\w+", name) for name in line.split()):
         raise FetchError("what arrived is no list of chains", file=url, value=line[:60], remedy="run again")
 
 
