@@ -82,7 +82,7 @@ class Cache:
         size = self.partial.stat().st_size
         self.partial.replace(kept)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        said = {name: state[name] for name in ("etag", "modified") if state.get(name)}
+        said = {name: state[name] for name in ("etag", "modified", "release") if state.get(name)}
         save_json(self.index, {"url": url, "sha256": digest, "bytes": size, "time": now, **said})
         self.state.unlink(missing_ok=True)
         found = self.take(path)

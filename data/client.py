@@ -65,6 +65,8 @@ class Network:
         Requests at a time to one host, over all processes that share the cache.
     remote_search : bool
         Whether a query may be sent to a search server.
+    longest_search : float
+        Seconds that a search server may take for one query.
     """
 
     cache: Path | None = None
@@ -75,6 +77,7 @@ class Network:
     largest: int = 4 * 10**9
     slots: int = 2
     remote_search: bool = False
+    longest_search: float = 3600.0
 
 
 def download(
@@ -107,7 +110,7 @@ def download(
     -------
     dict
         ``sha256``, ``bytes``, ``time`` (UTC, ISO 8601, when it was downloaded) and, where the server says
-        them, ``etag`` and ``modified``.
+        them, ``etag``, ``modified`` and ``release``.
 
     Raises
     ------
@@ -132,7 +135,7 @@ def download(
             address = locate() if locate else url
             _persist(_request, address, cache, source, cell, network)
             try:
-                _unpack(cache.partial, url, network.largest)
+                _unpack(cache.partial, address, network.largest)
                 check(cache.partial)
             except BaseException:
                 cache.forget_partial()
@@ -238,6 +241,8 @@ def _in_words(error: Exception) -> str:
         httpx.RemoteProtocolError: "the connection broke off",
         httpx.TooManyRedirects: "the server sends from address to address",
     }
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return f"the server's certificate is not trusted (SSL_CERT_FILE names your institute's): {error}"
     said = next((text for kind, text in words.items() if isinstance(error, kind)), type(error).__name__)
     return f"{said}: {error}"
 
@@ -254,7 +259,7 @@ def _request(url: str, cache: Cache, source: Source, cell: str, network: Network
                 cache.forget_partial()
                 raise _BusyError(416, None)
             _refuse_status(answer, url, cache.locks, source, cell)
-            _receive(answer, url, cache, network.largest)
+            _receive(answer, url, cache, network.largest, source.release_header)
 
 
 def _host(url: str) -> str:
@@ -290,7 +295,7 @@ def _resume_headers(cache: Cache) -> dict[str, str]:
     return {"Range": f"bytes={cache.partial.stat().st_size}-", "If-Range": same}
 
 
-def _receive(answer: httpx.Response, url: str, cache: Cache, largest: int) -> None:
+def _receive(answer: httpx.Response, url: str, cache: Cache, largest: int, release: str) -> None:
     headers = answer.headers
     follows = answer.status_code == 206 and headers.get("Content-Range", "").startswith(
         f"bytes {cache.partial.stat().st_size if cache.partial.exists() else 0}-"
@@ -303,6 +308,7 @@ def _receive(answer: httpx.Response, url: str, cache: Cache, largest: int) -> No
     state = {
         "etag": "" if etag.startswith("W/") or encoded else etag,
         "modified": "" if encoded else headers.get("Last-Modified", ""),
+        "release": headers.get(release, "") if release else "",
     }
     save_json(cache.state, state)
     with cache.partial.open("ab" if follows else "wb") as stream:

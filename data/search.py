@@ -1,79 +1,82 @@
-"""Building an alignment on the spot: jackhmmer searches of a query against a local sequence database.
+"""Building an alignment on the spot: a query is searched in a local database.
 
-The search is HMMER's (Eddy 2011, PLoS Comput Biol 7:e1002195; Johnson, Eddy, Portugaly 2010, BMC
-Bioinformatics 11:431) through pyhmmer (Larralde, Zeller 2023, Bioinformatics 39:btad214).
+The programs are those of `PROGRAMS`: jackhmmer in this process, MMseqs2 and HH-suite where installed.
 """
 
-import gzip
 import logging
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from data.alphabet import LETTERS
 from data.errors import AlignmentError
+from data.jackhmmer import jackhmmer
 from data.msa import write_a3m
-from data.query import sequence_of, ungapped
+from data.programs import SearchSettings, hhblits, mmseqs
+from data.query import protein_sequence
+from data.registry import SOURCES, find_local
 from data.store import save_json, sha256
+
+__all__ = ["PROGRAMS", "SearchSettings", "search"]
 
 logger = logging.getLogger(__name__)
 
-_CITATION = "Johnson et al. 2010, BMC Bioinformatics 11:431 (jackhmmer); Larralde, Zeller 2023 (pyhmmer)"
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How a database is searched.
-
-    Attributes
-    ----------
-    iterations : int
-        Rounds at most; it ends earlier where nothing new is found.
-    evalue : float
-        Largest E-value, of a sequence and of a domain, that enters the next round and the alignment.
-    min_coverage : float
-        Rows that cover a smaller share of the query are left out.
-    """
-
-    iterations: int = 3
-    evalue: float = 1e-3
-    min_coverage: float = 0.5
+Rows = list[tuple[str, str]]
+# By the source's name: sequence, database, settings, threads -> A3M rows with the query first, and a report
+PROGRAMS: dict[str, Callable[[str, Path, SearchSettings, int], tuple[Rows, dict[str, Any]]]] = {
+    "jackhmmer": jackhmmer,
+    "mmseqs": mmseqs,
+    "hhblits": hhblits,
+}
 
 
 def search(
-    query: str, database: str | Path, destination: str | Path, settings: SearchSettings | None = None
+    query: str,
+    database: str | Path,
+    destination: str | Path,
+    settings: SearchSettings | None = None,
+    program: str = "jackhmmer",
+    threads: int = 1,
 ) -> dict[str, Any]:
-    """Search a database with jackhmmer and write the alignment of what is found.
+    """Search a database and write the alignment of what is found.
 
     Parameters
     ----------
     query : str
         Sequence, or path of a FASTA file whose first sequence it is.
     database : path
-        FASTA of proteins, plain or gzip. It is held in memory.
+        For jackhmmer a FASTA of proteins, plain or gzip, which is held in memory; for mmseqs such a FASTA or
+        the name of a sequence database of ``mmseqs createdb``; for hhblits the name of its database (what
+        stands before ``_cs219.ffindex``).
     destination : path
         gzip A3M, the query first, columns those of the query; provenance goes to the same name + ``.json``.
     settings : SearchSettings, optional
+    program : str
+        One of `PROGRAMS`.
+    threads : int
+        Used by mmseqs and hhblits.
 
     Returns
     -------
     dict
-        The provenance.
+        The provenance, as `data.sources.fetch`.
 
     Raises
     ------
     AlignmentError
-        The query is no protein sequence, or the database cannot be read or holds nothing.
+        The query is no protein sequence, the database cannot be read or holds nothing, or nothing is found.
+    FetchError
+        The database is not there, or the program is not installed or fails.
     """
     settings = settings or SearchSettings()
     sequence = protein_sequence(query)
+    mark = find_local(SOURCES[program], str(database))
     start = time.monotonic()
-    msa, rounds = _jackhmmer(sequence, Path(database), settings, start)
-    rows = _rows(msa, sequence, settings.min_coverage)
+    rows, report = PROGRAMS[program](sequence, Path(database), settings, threads)
+    rows = _covering(rows, settings.min_coverage)
     if len(rows) == 1:
         raise AlignmentError(
             "the search found nothing",
@@ -84,18 +87,20 @@ def search(
     logger.info("%d sequences found, %.0f s", len(rows) - 1, time.monotonic() - start)
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "found.a3m"
-        found.write_text("".join(f">{name}\n{row}\n" for name, row in rows))
+        found.write_text("".join(f">{name}\n{row}\n" for name, row in rows), "latin-1")
         content = write_a3m(found, destination)
     provenance = {
-        "cell": f"jackhmmer:{database}",
-        "source": "jackhmmer",
+        "cell": f"{program}:{database}",
+        "source": program,
+        "version": "",
+        "release": "",
         "path": str(database),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "licence": "",
-        "citation": _CITATION,
-        "sha256": sha256(database),
+        "citation": SOURCES[program].citation,
+        "search": asdict(settings) | report | {"query": sequence, "sha256_of": mark.name},
+        "sha256": sha256(mark),
         "format": content["format"],
-        "search": asdict(settings) | rounds | {"pyhmmer": metadata.version("pyhmmer")},
         "content": {key: value for key, value in content.items() if key not in ("sha256", "format")},
         "output_sha256": sha256(destination),
     }
@@ -103,100 +108,11 @@ def search(
     return provenance
 
 
-def protein_sequence(query: str) -> str:
-    """Sequence of a query for a search: letters, or the first sequence of a FASTA file.
+def _covering(rows: Rows, min_coverage: float) -> Rows:
+    """The query, and the rows that have a letter in at least this share of its columns."""
+    length = len(rows[0][1])
 
-    Raises
-    ------
-    AlignmentError
-        It is no protein sequence.
-    """
-    sequence = sequence_of(query)
-    letters = ungapped(sequence)
-    wrong = sorted(set(letters) - set(LETTERS.replace("-", "") + "XBZUOJ"))
-    if len(letters) < 2 or wrong:
-        raise AlignmentError(
-            "a search needs the sequence of a protein",
-            value="".join(wrong) or sequence[:60] or "(empty)",
-            remedy="write the query's letters, or the path of a FASTA file, into the column query",
-        )
-    return letters
+    def covers(row: str) -> bool:
+        return sum(letter.isupper() for letter in row) >= min_coverage * length
 
-
-def _jackhmmer(sequence: str, database: Path, settings: SearchSettings, start: float) -> tuple[Any, dict]:
-    """The alignment of the last round (pyhmmer's digital one), and how the search went."""
-    from pyhmmer import easel, plan7
-
-    alphabet = easel.Alphabet.amino()
-    targets = _read(database, alphabet)
-    query = easel.TextSequence(name=b"query", sequence=sequence).digitize(alphabet)
-    limits = dict.fromkeys(("E", "domE", "incE", "incdomE"), settings.evalue)
-    pipeline: Any = plan7.Pipeline
-    rounds = pipeline(alphabet, **limits).iterate_seq(query, targets)
-    result = None
-    for number in range(settings.iterations):
-        result = next(rounds, None) or result
-        assert result is not None  # the first round always ends
-        message = "round %d of %d: %d of %d sequences, %.0f s"
-        passed = time.monotonic() - start
-        logger.info(message, number + 1, settings.iterations, len(result.hits.included), len(targets), passed)
-        if result.converged:
-            break
-    assert result is not None
-    done = {
-        "rounds": result.iteration,
-        "converged": bool(result.converged),
-        "database_sequences": len(targets),
-    }
-    return result.msa, done
-
-
-def _read(database: Path, alphabet: Any) -> Any:
-    """All sequences of a FASTA file, plain or gzip."""
-    from pyhmmer import easel
-
-    try:
-        with database.open("rb") as stream:
-            packed = stream.read(2) == b"\x1f\x8b"
-        unpack: Any = gzip.open if packed else open
-        with (
-            unpack(database, "rb") as plain,
-            easel.SequenceFile(plain, format="fasta", digital=True, alphabet=alphabet) as file,
-        ):
-            targets = file.read_block()
-    except (OSError, EOFError, ValueError, TypeError, SystemError) as error:  # pyhmmer raises all
-        raise AlignmentError(
-            "the database cannot be read",
-            file=database,
-            value=error,
-            remedy="give a FASTA file of protein sequences, plain or gzip",
-        ) from error
-    if not len(targets):
-        raise AlignmentError("the database holds no sequence", file=database, remedy="give another file")
-    return targets
-
-
-def _rows(msa: Any, sequence: str, min_coverage: float) -> list[tuple[str, str]]:
-    """A3M rows, the query first: its columns in upper case, what lies between them in lower case."""
-    text = msa.textize()
-    found = [(str(name), row.upper()) for name, row in zip(text.names, text.alignment, strict=True)]
-    own = next([letter.isalpha() for letter in row] for name, row in found if name == "query")
-    rows = [("query", sequence)]
-    for name, row in found:
-        if name == "query":
-            continue
-        there = sum(mine and letter.isalpha() for mine, letter in zip(own, row, strict=True))
-        if there >= min_coverage * len(sequence):
-            rows.append((name, "".join(_placed(own, row))))
-    return rows
-
-
-def _placed(own: list[bool], row: str) -> list[str]:
-    """Letters of one row of the alignment as A3M has them."""
-    placed = []
-    for mine, letter in zip(own, row, strict=True):
-        if mine:
-            placed.append(letter if letter.isalpha() else "-")
-        elif letter.isalpha():
-            placed.append(letter.lower())
-    return placed
+    return [rows[0], *(found for found in rows[1:] if covers(found[1]))]

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 
 from data.errors import FetchError, TableError
-from data.query import query_file
-from data.registry import SOURCES, find_package_file, parse_cell
+from data.query import query_file, sequence_of, uniprot_accession
+from data.registry import SOURCES, find_local, find_package_file, parse_cell
 
 COLUMNS = (
     "protein",
@@ -24,7 +24,7 @@ COLUMNS = (
     "cluster",
 )
 REQUIRED = ("protein", "alignment")
-PATHS = ("path", "jackhmmer")  # sources whose value is a path, relative to the table
+PATHS = tuple(name for name, source in SOURCES.items() if source.marks)  # their value is a path
 # Names that results/NAME would share with files and folders of a run
 RESERVED = frozenset({"model", "logs", "summary.tsv", "index.html", "run.json", "failure.json"})
 # Names that foreign maps would share with maps of our own
@@ -44,7 +44,7 @@ class ProteinRow:
     chain : str
         Author chain name, empty for the first protein chain.
     query : str
-        Name or sequence of the query, an absolute FASTA path, or empty.
+        Name, sequence or UniProt accession of the query, an absolute FASTA path, or empty.
     region : str
         ``FIRST-LAST`` in query residues, 1-based, or empty.
     first_index : int
@@ -182,8 +182,7 @@ def _row_problems(
         found += _source_problems(row.get(kind, ""), kind, directory)
     if "chain" in row and "structure" not in row:
         found.append(f"chain: {row['chain']!r} without a structure")
-    if row.get("alignment", "").startswith(("jackhmmer:", "colabfold:")) and "query" not in row:
-        found.append("query: empty; a search needs the query's sequence, or the path of a FASTA file")
+    found += _query_problems(row, directory)
     found += _region_problems(row.get("region", ""))
     return found + _map_problems(row.get("maps", ""), directory)
 
@@ -204,9 +203,28 @@ def _source_problems(cell: str, kind: str, directory: Path) -> list[str]:
             find_package_file(value)
     except FetchError as error:
         return [f"{kind}: {cell!r}; {error.problem}; {error.remedy}"]
-    if name in PATHS and not _absolute(value, directory).is_file():
-        return [f"{kind}: no such file {value!r} (paths are relative to the table)"]
+    try:
+        if name in PATHS:
+            find_local(SOURCES[name], value, directory)
+    except FetchError as error:
+        return [f"{kind}: {error.problem} {value!r} ({error.remedy})"]
     return []
+
+
+def _query_problems(row: dict[str, str], directory: Path) -> list[str]:
+    """A search needs a sequence: letters, a FASTA file, or an accession that UniProt gives it for."""
+    try:
+        source = SOURCES[parse_cell(row.get("alignment", ""))[0]]
+    except FetchError:
+        return []  # told already
+    if not source.needs_query:
+        return []
+    query = row.get("query", "")
+    wanted = "a search needs the query's sequence, the path of a FASTA file, or a UniProt accession"
+    if not query:
+        return [f"query: empty; {wanted}"]
+    known = uniprot_accession(query) or query_file(query, directory) or sequence_of(query).isalpha()
+    return [] if known else [f"query: {query!r} is neither a sequence nor a file nor an accession; {wanted}"]
 
 
 def _region_problems(cell: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from data import scoring, store
 from report.methods import best_method, styles
 from report.outcomes import FAILED, FINISHED, INCOMPLETE, Outcome, read_outcomes, scored_methods
+from report.provenance import read_origins
 from report.rendering import flattened, render
 from report.summary import MAIN_CUTS, Mean, mean_table, mean_text, means, summary_table, summary_text
 
@@ -31,7 +32,8 @@ def write_overview(
         Folder that holds one folder per protein, and perhaps ``run.json`` (``stages``: the seconds of each
         stage, or its ``jobs``, ``seconds`` and ``peak_mb``; ``skipped_rows``: problems of left-out rows).
     proteins : list of dict
-        Rows of the table of proteins, ``protein`` at least.
+        Rows of the table of proteins, ``protein`` at least; ``provenance``, a list of JSON files, says where
+        inputs come from.
     settings, versions : dict
         Printed as they are.
     out_index : path
@@ -59,6 +61,7 @@ def write_overview(
         settings=flattened(settings),
         versions=flattened(versions),
         sources=_sources(outcomes),
+        origins=read_origins(proteins),
         summary_name=Path(out_summary).name,
         long_separation=scoring.RANGES["long"][0],
     )

@@ -1,12 +1,17 @@
 """What servers do to a download, and what becomes of it; ``make test-faults`` prints it as a table."""
 
 import gzip
+import io
+import json
 import random
+import re
 import sys
+import tarfile
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -14,9 +19,12 @@ from web_fixtures import Answer, serving
 
 from data.client import Network
 from data.errors import CovarionError
+from data.msa import read_alignment
+from data.registry import SOURCES
 from data.sources import fetch
 
 ADDRESS = "/entry/pfam/PF00072/?annotation=alignment:full&download"
+SUBMIT, POLL, RESULT = "/ticket/msa", "/ticket/T-1", "/result/download/T-1"
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 LARGEST = 1_000_000
 
@@ -40,18 +48,28 @@ class Fault:
     Attributes
     ----------
     name : str
-    answers : list of Answer
+    answers : list of Answer, or dict of them by path
         What the server says, one after the other; the last for ever.
     message : str
         Regular expression of the error; empty where the download succeeds in spite of it.
     requests : int
-        How often the server is asked.
+        How often the server is asked; -1 where that depends on the clock.
+    cell : str
+    patience : float
+        Seconds that a search may take.
     """
 
     name: str
-    answers: list[Answer]
+    answers: list[Answer] | dict[str, list[Answer]]
     message: str
     requests: int
+    cell: str = "pfam:PF00072"
+    patience: float = 60.0
+
+    @property
+    def by_path(self) -> dict[str, list[Answer]]:
+        """Answers by path."""
+        return self.answers if isinstance(self.answers, dict) else {ADDRESS: list(self.answers)}
 
 
 FAULTS = [
@@ -91,28 +109,134 @@ FAULTS = [
 ]  # fmt: skip
 
 
+QUERY = "MKVLWEAAKV"
+FOUND = f">query\n{QUERY}\n>U1\nMRVLW-AAKI\n\0"
+MEMBERS = ("uniref.a3m", "bfd.mgnify30.metaeuk30.smag30.a3m")
+
+
+def archive(names: tuple[str, ...] = MEMBERS, text: str = FOUND, link: str = "") -> bytes:
+    """A search server's answer, with its alignments under these names, or links instead of them."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for name in names:
+            entry = tarfile.TarInfo(name)
+            if link:
+                entry.type, entry.linkname = tarfile.SYMTYPE, link
+            else:
+                entry.size = len(text)
+            tar.addfile(entry, None if link else io.BytesIO(text.encode()))
+    return stream.getvalue()
+
+
+def says(status: str, ticket: str = "T-1") -> Answer:
+    """A search server's word on a ticket."""
+    return Answer(body=json.dumps({"id": ticket, "status": status}).encode())
+
+
+def server(name: str, message: str, requests: int, patience: float = 60.0, **said: list[Answer]) -> Fault:
+    """A fault of a search server: what it says to the query, to who asks again, and as the result."""
+    answers = {
+        SUBMIT: said.get("submit", [says("PENDING")]),
+        POLL: said.get("poll", [says("RUNNING"), says("COMPLETE")]),
+        RESULT: said.get("result", [Answer(body=archive())]),
+    }
+    return Fault(f"search: {name}", answers, message, requests, "colabfold:env", patience)
+
+
+SEARCH_FAULTS = [
+    server("none", "", 4),
+    server("it fails (ERROR)", r"could not search this sequence; found: status ERROR of ticket T-1; remedy: "
+           "try later, or .* local database", 2, poll=[says("ERROR")]),
+    server("MAINTENANCE", "the search server is under maintenance; .*try later", 1,
+           submit=[says("MAINTENANCE")]),
+    server("RATELIMIT, then taken", "", 5, submit=[says("RATELIMIT", ""), says("PENDING")]),
+    server("RATELIMIT for ever", "takes no further search from here for now; .*run again later", -1, 0.3,
+           submit=[says("RATELIMIT", "")]),
+    server("it never ends", r"the search takes too long; found: status (RUNN|PEND)ING .*again later", -1, 0.3,
+           poll=[says("RUNNING")]),
+    server("polling stalls", "cannot be fetched; found: the server does not answer in time", 4,
+           poll=[Answer(body=says("RUNNING").body, stall=0.9)]),
+    server("429 to the query, then taken", "", 5,
+           submit=[Answer(429, headers={"Retry-After": "0"}), says("PENDING")]),
+    server("500 to who asks again, then done", "", 4, poll=[Answer(500), says("COMPLETE")]),
+    server("the ticket is forgotten (404)", "no longer knows this search; .*anew", 2, poll=[Answer(404)]),
+    server("web page instead of a ticket", "no answer of this server's protocol; found: <html>", 1,
+           submit=[Answer(body=b"<html>Sign in</html>")]),
+    server("status that nobody knows", "gives no answer that is known; found: status DOOMED", 1,
+           submit=[says("DOOMED")]),
+    server("ticket that is a path", "has no name to be asked for by; found: .*secret", 1,
+           submit=[says("COMPLETE", "../../secret")]),
+    server("result missing", "no longer knows this search; .*sent anew", 4, result=[Answer(404)]),
+    server("archive cut off in the transfer", "cannot be fetched; found: the connection broke off", 6,
+           result=[Answer(body=archive(), cut=100)]),
+    server("archive corrupt", "the compressed data is damaged", 4,
+           result=[Answer(body=archive()[:80] + b"\0\0\0\0" + archive()[84:])]),
+    server("no archive", "no archive of alignments", 4, result=[Answer(body=b"<html></html>")]),
+    server("archive without one alignment", "an alignment is missing in the archive; found: bfd.mgnify30", 4,
+           result=[Answer(body=archive(MEMBERS[:1]))]),
+    server("archive of absolute paths", "an alignment is missing in the archive; found: uniref.a3m", 4,
+           result=[Answer(body=archive(tuple(f"/etc/{name}" for name in MEMBERS)))]),
+    server("archive of paths that lead out", "an alignment is missing in the archive; found: uniref.a3m", 4,
+           result=[Answer(body=archive(tuple(f"../{name}" for name in MEMBERS)))]),
+    server("archive of links", "an alignment is missing in the archive; found: uniref.a3m", 4,
+           result=[Answer(body=archive(link="/etc/passwd"))]),
+    server("archive bomb", "unpacks to too much", 4,
+           result=[Answer(body=archive(text=FOUND + "\n" * 2 * LARGEST))]),
+    server("alignment of another query", "not that of the query; found: AAAA", 4,
+           result=[Answer(body=archive(text=">query\nAAAA\n"))]),
+    server("alignment with digits", "cannot be used: .*", 4,
+           result=[Answer(body=archive(text=FOUND.replace("MRVLW", "MR1LW")))]),
+]  # fmt: skip
+
+
 def meet(fault: Fault, folder: Path) -> tuple[str, int, float]:
     """Fetch from a server with this fault: the error's text, number of requests, seconds."""
-    settings = Network(folder / "cache", attempts=3, timeout=0.3, first_wait=0.01, largest=LARGEST)
-    with serving({ADDRESS: list(fault.answers)}) as server:
+    settings = Network(
+        folder / "cache", attempts=3, timeout=0.3, first_wait=0.002, largest=LARGEST, remote_search=True,
+        longest_search=fault.patience,
+    )  # fmt: skip
+    out, quick = folder / "p.a3m.gz", replace(SOURCES["colabfold"], pause=0.001)
+    with (
+        serving({path: list(answers) for path, answers in fault.by_path.items()}) as web,
+        patch.dict(SOURCES, colabfold=quick),  # a server of our own need not be spared
+    ):
         start = time.monotonic()
+        bases: dict[str, str | list[str]] = {fault.cell.split(":")[0]: web.url}
         try:
-            fetch("pfam:PF00072", "alignment", folder / "p.a3m.gz", {"pfam": server.url}, network=settings)
+            fetch(fault.cell, "alignment", out, bases, network=settings, query=QUERY)
             said = ""
         except CovarionError as error:
-            said = str(error).replace(server.url, "https://SERVER")
-        return said, len(server.requests), time.monotonic() - start
+            said = str(error).replace(web.url, "https://SERVER")
+        return said, len(web.requests), time.monotonic() - start
+
+
+def check(fault: Fault, folder: Path) -> None:
+    """Hold what happens against what should: nothing half written or bad is kept, a message has a remedy."""
+    (folder / "p.a3m.gz").write_text("the result of an earlier run")
+    said, requests, _ = meet(fault, folder)
+    assert fault.requests in (requests, -1)
+    if not fault.message:
+        assert said == ""
+        shape = (400, 60) if fault.cell.startswith("pfam") else (3, 10)
+        assert read_alignment(folder / "p.a3m.gz").tokens.shape == shape
+        return
+    assert re.search(fault.message, said)
+    assert said.startswith("https://SERVER")
+    assert "remedy: " in said
+    assert (folder / "p.a3m.gz").read_text() == "the result of an earlier run"
+    cache = folder / "cache"
+    assert not [path for name in ("objects", "index") for path in (cache / name).rglob("*") if path.is_file()]
 
 
 def main() -> int:
     """Print the table; the exit code is 1 where something else happened than should."""
     wrong = 0
     print("| fault | requests | s | what the user reads |\n|---|---|---|---|")  # noqa: T201 (a table)
-    for fault in FAULTS:
+    for fault in FAULTS + SEARCH_FAULTS:
         with tempfile.TemporaryDirectory() as name:
             said, requests, seconds = meet(fault, Path(name))
             kept = (Path(name) / "p.a3m.gz").exists()
-        right = kept == (not fault.message) and requests == fault.requests
+        right = (kept == (not fault.message) and requests == fault.requests) or fault.requests < 0
         wrong += not right
         shown = (said or "(nothing: the alignment is there)").replace("|", "\\|").replace("\n", " ")
         mark = "" if right else "WRONG "

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -12,12 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from faults import ADDRESS, FAULTS, meet
+from faults import FAULTS, check
 from web_fixtures import PROXIES, Answer, web
 
 from data.client import Network, download
 from data.errors import FetchError
-from data.msa import read_alignment
 from data.registry import Source
 
 __all__ = ["web"]
@@ -117,20 +115,7 @@ def test_a_partial_file_longer_than_the_whole_begins_anew(web, tmp_path):
 def test_faults(tmp_path, monkeypatch, fault):
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "p.a3m.gz").write_text("the result of an earlier run")
-    said, requests, _ = meet(fault, tmp_path)
-    assert requests == fault.requests
-    cache = tmp_path / "cache"
-    if fault.message:
-        assert re.search(fault.message, said)
-        assert said.startswith(f"https://SERVER{ADDRESS}: ")
-        assert "remedy: " in said
-        assert (tmp_path / "p.a3m.gz").read_text() == "the result of an earlier run"
-        kept = [path for name in ("objects", "index") for path in (cache / name).rglob("*") if path.is_file()]
-        assert kept == []
-    else:
-        assert said == ""
-        assert read_alignment(tmp_path / "p.a3m.gz").tokens.shape == (400, 60)
+    check(fault, tmp_path)
 
 
 def test_what_the_check_refuses_is_not_kept(web, tmp_path):

@@ -1,6 +1,5 @@
 """The search protocol of ColabFold's MMseqs2 API, against a server on the loopback address that speaks it."""
 
-import functools
 import io
 import json
 import tarfile
@@ -8,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs
 
 import pytest
-from web_fixtures import Answer, web
+from faults import SEARCH_FAULTS, check
+from web_fixtures import PROXIES, Answer, web
 
 from data.client import Network
 from data.errors import AlignmentError, FetchError
 from data.msa import read_alignment
-from data.remote_search import submit
 from data.sources import fetch
 
 __all__ = ["web"]
@@ -66,7 +65,7 @@ def test_a_search(ready, tmp_path, caplog):
     form = parse_qs(ready.posted[0].decode())
     assert form == {"q": [f">query\n{QUERY}\n"], "mode": ["env"]}
     assert f"sending the query of 10 residues to {ready.url.removeprefix('http://')}" in caplog.text
-    assert (provenance["source"], provenance["mode"]) == ("colabfold", "env")
+    assert (provenance["source"], provenance["search"]["mode"]) == ("colabfold", "env")
     assert provenance == json.loads((tmp_path / "p.a3m.gz.json").read_text())
     asked = len(ready.requests)
     search(ready, tmp_path)  # the same query again comes from the cache
@@ -96,56 +95,11 @@ def test_a_server_that_takes_it_later(ready, tmp_path):
     assert len(ready.posted) == 3
 
 
-@pytest.mark.parametrize(
-    ("status", "pattern"),
-    [
-        ("ERROR", "the search failed; found: status ERROR of ticket T-1; remedy: .*jackhmmer"),
-        ("MAINTENANCE", "under maintenance"),
-        ("", "status missing"),
-    ],
-)
-def test_searches_that_fail(ready, tmp_path, status, pattern):
-    ready.answers["/ticket/T-1"] = [says(status)]
-    with pytest.raises(FetchError, match=pattern):
-        search(ready, tmp_path)
-    assert not (tmp_path / "p.a3m.gz").exists()
-
-
-def test_a_ticket_that_is_no_name(ready, tmp_path):
-    ready.answers["/ticket/msa"] = [says("COMPLETE", "../../secret")]
-    with pytest.raises(FetchError, match="the search failed"):
-        search(ready, tmp_path)
-
-
-def test_a_search_without_end(ready, tmp_path, monkeypatch):
-    ready.answers["/ticket/T-1"] = [says("RUNNING")]
-    monkeypatch.setattr("data.sources.submit", functools.partial(submit, longest=0.1))
-    with pytest.raises(FetchError, match=r"takes too long; found: status (RUNN|PEND)ING of ticket T-1 after"):
-        search(ready, tmp_path)
-
-
-def test_an_answer_that_is_no_json(ready, tmp_path):
-    ready.answers["/ticket/msa"] = [Answer(body=b"<html>")]
-    with pytest.raises(FetchError, match="no answer of this server's protocol; found: <html>"):
-        search(ready, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("body", "pattern"),
-    [
-        (b"nothing like it", "no archive of alignments"),
-        (archive({"uniref.a3m": UNIREF}), "an alignment is missing.*; found: bfd.mgnify30"),
-        (archive({"/etc/uniref.a3m": UNIREF, NAMES[1]: ENV}), "an alignment is missing.*; found: uniref.a3m"),
-        (archive(dict.fromkeys(NAMES, ">query\nMKV\n")), "not that of the query; found: MKV"),
-        (archive(dict.fromkeys(NAMES, UNIREF))[:-40], "damaged|no archive"),
-    ],
-    ids=["text", "one missing", "absolute path", "another query", "cut off"],
-)
-def test_archives_that_are_none(ready, tmp_path, body, pattern):
-    ready.answers["/result/download/T-1"] = [Answer(body=body)]
-    with pytest.raises(FetchError, match=pattern):
-        search(ready, tmp_path)
-    assert not list((tmp_path / "cache" / "index").iterdir())
+@pytest.mark.parametrize("fault", SEARCH_FAULTS, ids=lambda fault: fault.name)
+def test_faults(tmp_path, monkeypatch, fault):
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    check(fault, tmp_path)
 
 
 def test_one_search_after_the_other(ready, tmp_path):

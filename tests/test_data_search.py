@@ -8,8 +8,9 @@ import pytest
 from data_fixtures import write_text
 
 from data.errors import AlignmentError, TableError
+from data.jackhmmer import _placed
 from data.msa import read_alignment
-from data.search import SearchSettings, _placed, search
+from data.search import SearchSettings, search
 from data.table import read_proteins
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))

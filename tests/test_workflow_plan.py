@@ -133,4 +133,84 @@ def test_a_run_that_may_not_send_queries_is_refused(config, tmp_path):
     with pytest.raises(ConfigError, match=r"would be sent to https://api\.colabfold\.com; found: p; remedy"):
         Plan.from_config(changed)
     allowed = changed | {"fetch": config["fetch"] | {"allow_remote_search": True}}
-    assert Plan.from_config(allowed).remote_query("p") == "MKVLWE"
+    assert Plan.from_config(allowed).sent_query("p") == "MKVLWE"
+
+
+def plan_of(config, tmp_path, *rows):
+    """Plan of rows with these alignments and queries."""
+    (tmp_path / "found").mkdir(exist_ok=True)
+    (tmp_path / "q.fasta").write_text(">q\nMKVLW\n")
+    cells = [dict(zip(("protein", "alignment", "query", "structure"), row, strict=False)) for row in rows]
+    write_table(tmp_path / "t.tsv", cells)
+    fetch = config["fetch"] | {"allow_remote_search": True}
+    return Plan.from_config(config | {"proteins": str(tmp_path / "t.tsv"), "fetch": fetch})
+
+
+def test_queries_of_rows_that_are_searched_or_chosen(config, tmp_path):
+    fasta, sequence = str(tmp_path / "q.fasta"), "resources/queries/{}.fasta"
+    plan = plan_of(
+        config,
+        tmp_path,
+        ("jack", "jackhmmer:a.fasta", "P69905", "s.pdb"),
+        ("server", "colabfold:env", "uniprot:p69905"),
+        ("letters", "mmseqs:a.fasta", "MKVLW"),
+        ("file", "jackhmmer:a.fasta", "q.fasta"),
+        ("folder", "folder:found", "uniprot:P69905", "s.pdb"),
+        ("named", "folder:found", "", "s.pdb"),
+        ("pfam", "pfam:PF00072:seed", "P69905"),
+        ("plain", "a.fasta", "", "s.pdb"),
+    )
+    assert plan.searched == ["jack", "letters", "file"]
+    assert plan.fetched == ["server", "folder", "named", "pfam", "plain"]
+    assert plan.with_accession == ["jack", "server"]  # a file of this machine or of Pfam has rows with names
+    assert {name: plan.query(name) for name in plan.names} == {
+        "jack": sequence.format("jack"),
+        "server": sequence.format("server"),
+        "letters": "MKVLW",
+        "file": fasta,
+        "folder": "P69905",
+        "named": "",
+        "pfam": "P69905",
+        "plain": "",
+    }
+    assert {name: plan.query_row(name) for name in plan.names if plan.query_row(name)} == {"pfam": "P69905"}
+    assert plan.query_file("jack") == [sequence.format("jack")]
+    assert plan.query_file("file") == [fasta]
+    assert plan.query_row_file("file") == []
+    assert [name for name in plan.names if plan.structure_file(name)] == ["plain"]
+    assert [name for name in plan.names if plan.sent_query(name)] == ["server"]
+    assert plan.provenance("jack") == [
+        "resources/msa/jack.a3m.gz.json",
+        "resources/queries/jack.fasta.json",
+        "resources/structures/jack.cif.gz.json",
+    ]
+    assert [plan.search_threads(name) for name in plan.searched] == [1, 8, 1]
+
+
+def test_local_files_of_rows_are_inputs(config, tmp_path):
+    (tmp_path / "db_cs219.ffindex").write_text("x")
+    plan = plan_of(
+        config,
+        tmp_path,
+        ("hh", "hhblits:db", "MKVLW"),
+        ("folder", "folder:found", "MKVLW"),
+        ("pfam", "pfam:PF00072"),
+    )
+    assert plan.local_file("hh", "alignment") == [str(tmp_path / "db_cs219.ffindex")]
+    assert plan.local_file("folder", "alignment") == [str(tmp_path / "found")]
+    assert plan.local_file("pfam", "alignment") == []
+
+
+def test_several_base_urls_are_named_when_a_query_would_be_sent(config, tmp_path):
+    config["fetch"] = config["fetch"] | {"base_urls": {"colabfold": ["http://a/", "https://b"]}}
+    table = tmp_path / "t.tsv"
+    table.write_text("protein\talignment\tquery\np\tcolabfold:env\tMKVLWE\n")
+    with pytest.raises(ConfigError, match=r"would be sent to http://a, https://b"):
+        Plan.from_config(config | {"proteins": str(table)})
+    config["fetch"]["base_urls"] = {"pfamm": "http://a"}
+    with pytest.raises(ConfigError, match=r"base_urls: .*found: pfamm; remedy: choose from colabfold, pfam"):
+        Plan.from_config(config)
+    with pytest.raises(ConfigError, match="base_urls"):
+        checked_config(config | {"fetch": {"base_urls": {"pfam": ["ftp://x"]}}})
+    with pytest.raises(ConfigError, match="base_urls"):
+        checked_config(config | {"fetch": {"base_urls": {"pfam": []}}})

@@ -76,9 +76,9 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"
 
 
 @contextlib.contextmanager
-def serving(answers):
+def serving(answers, port=0):
     """A running server with these answers; its ``url``, and in ``requests`` when it was asked for what."""
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     httpd.daemon_threads = True
     httpd.answers, httpd.requests, httpd.posted = answers, [], []
     httpd.url = f"http://127.0.0.1:{httpd.server_port}"

@@ -13,6 +13,7 @@ from data.contacts import contact_map
 from dca.simulate import simulate_family
 
 ROOT = Path(__file__).resolve().parent.parent
+PREFIX: list[str] = []  # words before the command of a run
 LENGTH = 48
 STRAND = 8
 
@@ -58,7 +59,8 @@ def write_table(path, rows):
 def snakemake(folder, *arguments, config=(), check=None):
     """Run the workflow in `folder` on its ``proteins.tsv``; returns the finished process."""
     command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder),
+        *PREFIX, sys.executable, "-m", "snakemake",
+        "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder),
         "--workflow-profile", str(ROOT / "workflow/profiles/default"), "--cores", "2", *arguments,
         "--config", "proteins=proteins.tsv", *config,
     ]  # fmt: skip

@@ -16,7 +16,9 @@ import jsonschema
 
 from data.errors import ConfigError
 from data.families import CLUSTER, read_families, read_folds
-from data.registry import SOURCES, parse_cell
+from data.query import uniprot_accession
+from data.registry import SOURCES, Source, base_addresses, find_local, parse_cell
+from data.search import PROGRAMS
 from data.table import PATHS, ProteinRow, read_proteins
 from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig
 from nets.shipped import find_weights
@@ -125,11 +127,18 @@ class Plan:
                 "unknown pair maps", file="config", place="train: model: pair_maps",
                 value=", ".join(unknown), remedy=f"choose from {', '.join((*PAIR_MAPS, *TRROSETTA_MAPS))}",
             )  # fmt: skip
-        asked = [name for name in self.names if self.remote_query(name)]
-        if asked and not self.config["fetch"].get("allow_remote_search"):
-            server = self.config["fetch"]["base_urls"].get("colabfold", SOURCES["colabfold"].base)
+        known = [name for name, source in SOURCES.items() if source.base]
+        if unknown := sorted(set(self.config["fetch"]["base_urls"]) - set(known)):
             raise ConfigError(
-                f"queries would be sent to {server}", file="config", place="fetch: allow_remote_search",
+                "base URLs of sources that are not known", file="config", place="fetch: base_urls",
+                value=", ".join(unknown), remedy=f"choose from {', '.join(known)}",
+            )  # fmt: skip
+        asked = [name for name in self.names if self.sent_query(name)]
+        if asked and not self.config["fetch"].get("allow_remote_search"):
+            servers = base_addresses(SOURCES["colabfold"], self.config["fetch"]["base_urls"])
+            raise ConfigError(
+                f"queries would be sent to {', '.join(servers)}",
+                file="config", place="fetch: allow_remote_search",
                 value=", ".join(asked[:5]), remedy="set it to true, or search a local file: jackhmmer:PATH",
             )  # fmt: skip
         for fold in self.folds if train["scheme"] != "none" else []:
@@ -158,33 +167,77 @@ class Plan:
         """Path of a file in the protein's result folder."""
         return f"{self.config['results']}/{protein}/{name}"
 
-    def local_file(self, protein: str, cell: str) -> list[str]:
-        """The file that a cell names, so that its change makes the protein run again; [] for an accession."""
-        cell_value = getattr(self.row(protein), cell)
-        name, value = parse_cell(cell_value) if cell_value else ("", "")
-        return [value] if name in PATHS else []
+    def source(self, protein: str) -> Source:
+        """Source of a protein's alignment."""
+        return SOURCES[parse_cell(self.row(protein).alignment)[0]]
 
-    def remote_query(self, protein: str) -> str:
-        """What a search server is asked for; empty where none is."""
-        row = self.row(protein)
-        return row.query if row.alignment.startswith("colabfold:") else ""
+    def local_file(self, protein: str, cell: str) -> list[str]:
+        """File or folder that a cell names, so that its change makes the protein run again; else []."""
+        return _local_file(getattr(self.row(protein), cell))
 
     @property
     def searched(self) -> list[str]:
         """Proteins whose alignment is built by a search of a local database."""
-        return [name for name, row in self.proteins.items() if row.alignment.startswith("jackhmmer:")]
+        return [name for name in self.names if self.source(name).name in PROGRAMS]
+
+    def search_threads(self, protein: str) -> int:
+        """Threads of a search: a jackhmmer search takes one."""
+        return 1 if self.source(protein).name == "jackhmmer" else 8
+
+    @property
+    def fetched(self) -> list[str]:
+        """Proteins whose alignment is fetched or copied."""
+        return [name for name in self.names if name not in self.searched]
+
+    @property
+    def with_accession(self) -> list[str]:
+        """Proteins whose alignment is built from a sequence that UniProt has to be asked for."""
+        return [name for name in self.names if self.accession(name)]
+
+    def accession(self, protein: str) -> str:
+        """UniProt accession that a search of the row's query needs the sequence of; empty where none is."""
+        return uniprot_accession(self.row(protein).query) if self.source(protein).needs_query else ""
+
+    def query(self, protein: str) -> str:
+        """What an alignment is searched with or chosen by: a name, a sequence, or a FASTA path."""
+        if self.accession(protein):
+            return f"{self.config['resources']}/queries/{protein}.fasta"
+        return self.row(protein).query.removeprefix("uniprot:")
+
+    def query_row(self, protein: str) -> str:
+        """What names the query's row in the alignment; empty where it is the first."""
+        return "" if self.source(protein).query_first else self.query(protein)
+
+    def query_row_file(self, protein: str) -> list[str]:
+        """FASTA file that names the query's row in the alignment; [] where none does."""
+        return self.query_file(protein) if self.query_row(protein) else []
 
     def query_file(self, protein: str) -> list[str]:
-        """FASTA file that holds the row's query; [] where the cell is a name or a sequence."""
-        query = self.row(protein).query
-        return [query] if query.startswith("/") and Path(query).is_file() else []
+        """FASTA file that holds the row's query; [] where it is a name or a sequence."""
+        query = self.query(protein)
+        return [query] if self.accession(protein) or (query.startswith("/") and Path(query).is_file()) else []
+
+    def sent_query(self, protein: str) -> str:
+        """What a search server is asked for; empty where none is."""
+        source = self.source(protein)
+        return self.query(protein) if source.needs_query and source.base else ""
 
     def structure_file(self, protein: str) -> str | list[str]:
         """Structure that chooses the query row; none where the row names its query or has no structure."""
         row = self.row(protein)
-        if row.query or not row.structure:
+        if row.query or not row.structure or self.source(protein).query_first:
             return []
         return f"{self.config['resources']}/structures/{protein}.cif.gz"
+
+    def provenance(self, protein: str) -> list[str]:
+        """JSON files that say where a protein's inputs come from."""
+        resources = self.config["resources"]
+        files = [f"{resources}/msa/{protein}.a3m.gz.json"]
+        if self.accession(protein):
+            files.append(f"{resources}/queries/{protein}.fasta.json")
+        if self.row(protein).structure:
+            files.append(f"{resources}/structures/{protein}.cif.gz.json")
+        return files
 
     def kept(self, path: str, temporary: Any) -> Any:
         """The path as it is, or marked as temporary unless the configuration keeps couplings."""
@@ -255,16 +308,14 @@ class Plan:
         """Inputs of the page, by name."""
         names = {name: f"{name}.npz" for name in ("alignment", "weights", "maps", "contacts")}
         names |= {refiner.replace("-", "_"): f"{refiner}.npz" for refiner in self.refiners}
-        row, resources = self.row(protein), self.config["resources"]
+        row = self.row(protein)
         files: dict[str, Any] = {}
-        provenance = [f"{resources}/msa/{protein}.a3m.gz.json"]
         if row.structure:
             names |= {"truth": "truth.npz", "scores": "scores.tsv"}
-            provenance.append(f"{resources}/structures/{protein}.cif.gz.json")
         if row.maps:
             names["foreign"] = "foreign.npz"
         files |= {name: self.result(protein, file) for name, file in names.items()}
-        return files | {"provenance": provenance}
+        return files | {"provenance": self.provenance(protein)}
 
     def cluster(self, protein: str) -> str:
         """Homology cluster of a protein; a protein without one stands alone."""
@@ -328,6 +379,11 @@ class Plan:
         """Files and folders that a training run waits for."""
         files = {f["path"] for f in self.training_files(fold) if not f["cluster"].startswith(CLUSTER)}
         return [*sorted(files), *map(self.fold_folder, self.fold_batches)]
+
+
+def _local_file(cell: str) -> list[str]:
+    name, value = parse_cell(cell) if cell else ("", "")
+    return [str(find_local(SOURCES[name], value))] if name in PATHS else []
 
 
 def source_digest(*packages: str) -> str:

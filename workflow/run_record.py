@@ -57,7 +57,7 @@ def stage_times(plan: Plan) -> dict[str, dict[str, float]]:
     return stages
 
 
-def protein_rows(plan: Plan) -> list[dict[str, str]]:
+def protein_rows(plan: Plan) -> list[dict[str, Any]]:
     """What the overview needs to know of each row."""
     return [
         {
@@ -66,6 +66,7 @@ def protein_rows(plan: Plan) -> list[dict[str, str]]:
             "split": row.split,
             "structure": row.structure or "",
             "alignment": row.alignment,
+            "provenance": plan.provenance(name),
         }
         for name, row in plan.proteins.items()
     ]

@@ -45,6 +45,7 @@ localrules:
     train,
     reports,
     fetch_alignment,
+    fetch_query,
     fetch_structure,
 
 

@@ -12,7 +12,7 @@ rule prepare_alignment:
     input:
         alignment=f"{RESOURCES}/msa/{{protein}}.a3m.gz",
         structure=lambda w: PLAN.structure_file(w.protein),
-        query=lambda w: PLAN.query_file(w.protein),
+        query=lambda w: PLAN.query_row_file(w.protein),
     output:
         f"{RESULTS}/{{protein}}/alignment.npz",
     log:
@@ -27,7 +27,7 @@ rule prepare_alignment:
         runtime=20,
     params:
         filters=config["alignment"],
-        query=lambda w: PLAN.row(w.protein).query,
+        query=lambda w: PLAN.query_row(w.protein),
         region=lambda w: PLAN.row(w.protein).region,
         first_index=lambda w: PLAN.row(w.protein).first_index,
         chain=lambda w: PLAN.row(w.protein).chain,

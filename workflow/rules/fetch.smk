@@ -1,14 +1,39 @@
-# Reads:  the cells `alignment` and `structure` of the protein table (a path, an accession, a package).
-# Writes: resources/msa/P.a3m.gz and resources/structures/P.cif.gz, provenance JSON beside each.
-# Steps:  fetch or copy, check, bring into one format; search a local database. No other rules open a socket.
+# Reads:  the cells `alignment`, `structure` and `query` of the protein table (a path, an accession, a package).
+# Writes: resources/msa/P.a3m.gz, resources/structures/P.cif.gz, resources/queries/P.fasta, provenance JSON beside each.
+# Steps:  fetch or copy, check, bring into one format; search a local database.
+# The rules fetch_* run on the machine that starts the run, and no other rule opens a socket.
 
 
 rule fetch:
     input:
-        expand(f"{RESOURCES}/msa/{{protein}}.a3m.gz", protein=PLAN.names),
+        expand(f"{RESOURCES}/msa/{{protein}}.a3m.gz", protein=PLAN.fetched),
+        expand(f"{RESOURCES}/queries/{{protein}}.fasta", protein=PLAN.with_accession),
         expand(
             f"{RESOURCES}/structures/{{protein}}.cif.gz", protein=PLAN.with_structure
         ),
+
+
+rule fetch_query:
+    output:
+        sequence=f"{RESOURCES}/queries/{{protein}}.fasta",
+        provenance=f"{RESOURCES}/queries/{{protein}}.fasta.json",
+    log:
+        f"{RESULTS}/{{protein}}/logs/fetch_query.log",
+    benchmark:
+        f"{RESULTS}/{{protein}}/benchmarks/fetch_query.tsv"
+    wildcard_constraints:
+        protein=one_of(PLAN.with_accession),
+    conda:
+        "../envs/covarion.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        cell=lambda w: f"uniprotkb:{PLAN.accession(w.protein)}",
+        base_urls=config["fetch"]["base_urls"],
+    script:
+        "../scripts/fetch_query.py"
 
 
 rule search_alignment:
@@ -26,12 +51,13 @@ rule search_alignment:
         protein=one_of(PLAN.searched),
     conda:
         "../envs/covarion.yaml"
-    threads: 1
+    threads: lambda w: PLAN.search_threads(w.protein)
     resources:
         mem_mb=megabytes(1000, 4),
         runtime=600,
     params:
-        query=lambda w: PLAN.row(w.protein).query,
+        cell=lambda w: PLAN.row(w.protein).alignment,
+        query=lambda w: PLAN.query(w.protein),
         settings=config["search"],
     script:
         "../scripts/search_alignment.py"
@@ -40,6 +66,7 @@ rule search_alignment:
 rule fetch_alignment:
     input:
         lambda w: PLAN.local_file(w.protein, "alignment"),
+        lambda w: PLAN.query_file(w.protein),
     output:
         alignment=f"{RESOURCES}/msa/{{protein}}.a3m.gz",
         provenance=f"{RESOURCES}/msa/{{protein}}.a3m.gz.json",
@@ -48,7 +75,7 @@ rule fetch_alignment:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/fetch_alignment.tsv"
     wildcard_constraints:
-        protein=one_of(name for name in PLAN.names if name not in PLAN.searched),
+        protein=one_of(PLAN.fetched),
     conda:
         "../envs/covarion.yaml"
     threads: 1
@@ -57,7 +84,7 @@ rule fetch_alignment:
         runtime=30,
     params:
         cell=lambda w: PLAN.row(w.protein).alignment,
-        query=lambda w: PLAN.remote_query(w.protein),
+        query=lambda w: PLAN.query(w.protein),
         base_urls=config["fetch"]["base_urls"],
     script:
         "../scripts/fetch_alignment.py"

@@ -10,5 +10,6 @@ with stage(snakemake):
         snakemake.output.alignment,
         base_urls=snakemake.params.base_urls,
         query=snakemake.params.query,
+        protein=snakemake.wildcards.protein,
         network=network_of(snakemake.config["fetch"]),
     )
