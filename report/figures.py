@@ -94,9 +94,16 @@ def precision_at_ranks(values: np.ndarray, distance: np.ndarray, low: int, high:
 
 
 def precision_chart(
-    maps: dict[str, np.ndarray], styles: dict[str, Style], distance: np.ndarray, range_name: str
+    maps: dict[str, np.ndarray],
+    styles: dict[str, Style],
+    distance: np.ndarray,
+    range_name: str,
+    measure: str = "precision",
 ) -> Chart:
-    """Precision against rank of every method in one range, up to 1.5 L, with the ceiling."""
+    """Precision against rank of every method in one range, up to 1.5 L, with the ceiling.
+
+    Against a predicted model the same number is called agreement (`measure`).
+    """
     low, high = scoring.RANGES[range_name]
     length = len(distance)
     limit = max(2, round(1.5 * length))
@@ -118,7 +125,7 @@ def precision_chart(
         f"{range_name.capitalize()} range, {span}",
         f"{contacts:,} contacts among {pairs:,} resolved pairs",
         "rank of the pair",
-        "precision",
+        measure,
         ticks,
         [(100 * value, f"{value:g}") for value in (0, 0.25, 0.5, 0.75, 1)],
         lines,

@@ -10,7 +10,9 @@ from urllib.parse import quote
 import numpy as np
 
 from data import scoring, store
+from data.models import MODEL
 from report import figures
+from report.comparisons import MEASURES, REFERENCES, comparison_tables, first_chain, read_comparisons
 from report.exports import ranking, write_csv, write_rr
 from report.methods import CONTACT_DISTANCE, CUTS, MIN_SEPARATION, best_method, cut_size, styles
 from report.payload import Protein, json_text, load_protein, pack_protein
@@ -33,7 +35,7 @@ def write_page(
         Its name in the table of proteins.
     files : dict
         Paths: ``alignment`` and ``maps`` (required); ``weights``, ``contacts``, ``truth``, ``scores``,
-        ``foreign`` (each may be None or absent); ``refined``, a dict of method name to path;
+        ``agreement``, ``foreign`` (each may be None or absent); ``refined``, a dict of method name to path;
         ``provenance``, a list of JSON files; ``exports``, a list of files to link to (by default the
         ``.rr`` and ``.csv`` files beside `out`). Without ``truth`` the page shows prediction and
         evidence and says so.
@@ -50,10 +52,10 @@ def write_page(
         A file that is named cannot be read.
     """
     subject = load_protein(protein, files, min_separation)
-    scores = scoring.read_scores(files["scores"]) if files.get("scores") else []
+    compared = read_comparisons(files.get("scores"), files.get("agreement"))
     page = render(
         "page.html.j2",
-        **_shown(subject, scores),
+        **_shown(subject, compared),
         settings=flattened(settings),
         versions=flattened(versions),
         provenance=[_provenance(path) for path in files.get("provenance") or []],
@@ -62,10 +64,15 @@ def write_page(
     store.save_text(out, page)
 
 
-def _shown(subject: Protein, scores: list[dict[str, Any]]) -> dict[str, Any]:
+def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """What the template shows of the protein itself."""
     looks = styles(subject.maps)
+    scores = first_chain(compared, subject.kind)
+    names = {"chain": structure_name(subject), "assembly": str(subject.truth.get("assembly", ""))}
     return {
+        "measure": MEASURES[subject.kind],
+        "reference": REFERENCES[subject.kind],
+        "comparisons": comparison_tables(compared, list(looks), names),
         "protein": subject,
         "facts": _facts(subject),
         "headline": _headline(subject, scores),
@@ -112,7 +119,10 @@ def write_protein(
     write_page(protein, files, settings, versions, page, min_separation)
 
 
-_INPUTS = ("alignment", "weights", "maps", "foreign", "contacts", "truth", "scores", "provenance", "refined")
+_INPUTS = (
+    *("alignment", "weights", "maps", "foreign", "contacts", "truth"),
+    *("scores", "agreement", "provenance", "refined"),
+)
 
 
 def _grouped(files: dict[str, Any]) -> dict[str, Any]:
@@ -134,8 +144,22 @@ def write_exports(protein: Protein, folder: Path) -> list[Path]:
         stem = re.sub(r"[^\w.+-]", "_", name)
         written += [folder / f"{stem}.rr", folder / f"{stem}.csv"]
         kind = "probability" if name in protein.refined else "score"
-        shared = {"first_index": protein.first_index, "min_separation": protein.min_separation}
-        write_rr(protein.query, values, written[-2], name, kind=kind, target=protein.name, **shared)
+        shared: dict[str, Any] = {
+            "first_index": protein.first_index,
+            "min_separation": protein.min_separation,
+            "uniprot": protein.truth.get("uniprot"),
+        }
+        accession = str(protein.truth.get("accession", ""))
+        write_rr(
+            protein.query,
+            values,
+            written[-2],
+            name,
+            kind=kind,
+            target=protein.name,
+            accession=accession,
+            **shared,
+        )
         write_csv(
             protein.query,
             values,
@@ -163,9 +187,8 @@ def _facts(protein: Protein) -> list[tuple[str, str, str]]:
         i, j = np.triu_indices(protein.length, scoring.RANGES["long"][0])
         contacts = int((distance[i, j] < CONTACT_DISTANCE).sum())
         resolved = int(protein.truth["resolved"].sum())
-        facts.append(
-            (f"{contacts:,}", "long-range contacts", f"in the structure; {resolved:,} residues resolved")
-        )
+        where = f"in {REFERENCES[protein.kind]}; {resolved:,} residues resolved"
+        facts.append((f"{contacts:,}", "long-range contacts", where))
     return facts
 
 
@@ -182,10 +205,14 @@ def _headline(protein: Protein, scores: list[dict[str, Any]]) -> str:
         )
     for row in scores:
         if (row["method"], row["range"], row["cut"]) == (protein.best, "long", "L/5"):
-            return (
-                f"Of the {row['k']:.0f} best long-range pairs of {protein.best}, "
-                f"{100 * row['precision']:.0f} % are contacts in {structure_name(protein)}."
-            )
+            told = f"Of the {row['k']:.0f} best long-range pairs of {protein.best}, "
+            told += f"{100 * row['precision']:.0f} % "
+            if protein.kind == MODEL:
+                return (
+                    f"{told}agree with {structure_name(protein)}, a predicted model: two predictions are "
+                    "compared here, and no experiment says which of the contacts are real."
+                )
+            return f"{told}are contacts in {structure_name(protein)}."
     return f"Compared with {structure_name(protein)}."
 
 
@@ -228,7 +255,7 @@ def _charts(protein: Protein, looks: dict[str, Any]) -> dict[str, list[figures.C
     }
     if protein.distance is not None:
         charts["precision"] = [
-            figures.precision_chart(protein.maps, looks, protein.distance, name)
+            figures.precision_chart(protein.maps, looks, protein.distance, name, MEASURES[protein.kind])
             for name in ("long", "medium", "short")
         ]
     return charts
@@ -247,6 +274,8 @@ def _top_rows(protein: Protein) -> list[dict[str, Any]]:
                 "j": f"{protein.query[j]}{j + protein.first_index}",
                 "residue_i": protein.residue[i] if protein.residue else "",
                 "residue_j": protein.residue[j] if protein.residue else "",
+                "uniprot_i": protein.uniprot[i] or "" if protein.uniprot else "",
+                "uniprot_j": protein.uniprot[j] or "" if protein.uniprot else "",
                 "separation": int(j - i),
                 "score": float(score),
                 "probability": None if protein.probability is None else float(protein.probability[i, j]),

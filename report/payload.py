@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from data import store
+from data.truth_file import kind_of_truth
 from report.exports import ranking
 from report.methods import CONTACT_DISTANCE, MIN_SEPARATION, best_method, styles
 from report.rendering import base64_of
@@ -71,6 +72,16 @@ class Protein:
     def residue(self) -> list[str]:
         """Author residue numbers, "" where unresolved; empty without a structure."""
         return [str(number) for number in self.truth.get("residue", ())]
+
+    @property
+    def uniprot(self) -> list[int]:
+        """UniProt number of each query residue, 0 where unknown; empty without a structure that tells."""
+        return [int(number) for number in self.truth.get("uniprot", ())]
+
+    @property
+    def kind(self) -> str:
+        """``experiment`` or ``model``, whichever the first structure is."""
+        return kind_of_truth(self.truth)
 
     @property
     def best(self) -> str:
@@ -150,6 +161,8 @@ def pack_protein(protein: Protein) -> dict[str, Any]:
         "first": protein.first_index,
         "length": protein.length,
         "residue": protein.residue or None,
+        "uniprot": protein.uniprot or None,
+        "kind": protein.kind,
         "minSeparation": protein.min_separation,
         "contact": CONTACT_DISTANCE,
         "best": protein.best,

@@ -108,6 +108,8 @@ def _write_truth(folder: Path, name: str) -> dict:
         chain=np.array("B"),
         entry=np.array("1ABC"),
         notes=np.array(json.dumps(["2 residues have no coordinates"])),
+        uniprot=np.where(np.arange(LENGTH) < 30, np.arange(LENGTH) + 201, 0).astype(np.int32),
+        accession=np.array("P69905"),
     )
     save_text(folder / "scores.tsv", score_lines(name, {"mi": 0.25, "plm": 0.5, "refined": 0.75}))
     return {"truth": folder / "truth.npz", "scores": folder / "scores.tsv"}

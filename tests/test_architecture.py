@@ -20,7 +20,10 @@ ONLY_IN = {
     "tenacity": {"data/client.py"},
     "torch": {"nets/", "dca/device.py"},
     "numba": {"dca/"},
-    "gemmi": {"data/structure.py", "data/mapping.py"},
+    "gemmi": {
+        *("data/structure.py", "data/structure_file.py", "data/assembly.py"),
+        *("data/models.py", "data/numbering.py"),
+    },
     "Bio": {"data/structure.py", "data/mapping.py"},
 }
 

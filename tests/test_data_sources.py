@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.server
 import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -294,6 +295,9 @@ def test_cells(cell, expected):
         ("pfam:", "malformed accession"),
         ("pdb:2NRFA", "malformed accession.*pdb:2NRF"),
         ("pdb:../x", "malformed accession"),
+        ("afdb:P6990", "malformed accession.*afdb:P69905"),
+        ("afdb:P69905-2", "malformed accession"),
+        ("uniprot:../P69905", "malformed accession"),
         ("package:numpy", "malformed cell"),
         ("uniref:P1", "no such source; found: uniref:P1; remedy: .*path, package.*colabfold, pfam.*pdb"),
     ],
@@ -308,6 +312,25 @@ def test_sources_deliver_one_kind_alone(tmp_path):
         fetch("pfam:PF00072", "structure", tmp_path / "x")
     with pytest.raises(FetchError, match="pdb has no alignments"):
         fetch("pdb:2NRF", "alignment", tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("cell", "address"),
+    [
+        ("pdb:2NRF", "https://files.rcsb.org/download/2NRF.cif.gz"),
+        ("pdbe:2NRF", "https://www.ebi.ac.uk/pdbe/entry-files/download/2nrf_updated.cif"),
+        ("pdbredo:2NRF", "https://pdb-redo.eu/db/2nrf/2nrf_final.cif"),
+        ("afdb:p69905", "https://alphafold.ebi.ac.uk/api/prediction/P69905"),
+        ("uniprot:A0A0A0MRZ7", "https://www.ebi.ac.uk/pdbe/api/mappings/best_structures/A0A0A0MRZ7"),
+    ],
+)
+def test_documented_addresses_of_structures(cell, address):
+    name, value = parse_cell(cell)
+    assert SOURCES[name].address(value) == address
+
+
+def test_no_address_names_a_version():
+    assert not [s.name for s in SOURCES.values() if re.search(r"[/_.-]v\d", s.url) or "F1" in s.url]
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)

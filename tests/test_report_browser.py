@@ -1,11 +1,13 @@
 """The pages in Chromium: no request, no error, controls that work, narrow screens."""
 
+import csv
 import shutil
 
 import pytest
-from report_fixtures import LENGTH, NASTY, QUERY, write_protein
+from report_fixtures import FIRST, LENGTH, NASTY, QUERY, write_protein
 
 from data.store import save_json
+from report.exports import CSV_COLUMNS
 from report.overview import write_overview
 from report.page import write_page
 
@@ -171,8 +173,12 @@ def test_the_csv_holds_the_contacts_shown(results, open_page):
     with page.expect_download() as caught:
         page.locator("#save-csv").click()
     lines = caught.value.path().read_text().splitlines()
-    assert lines[0] == "i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance"
+    assert lines[0] == ",".join(CSV_COLUMNS)
     assert len(lines) == LENGTH + 1
+    for row in csv.DictReader(lines):  # the fixture numbers the first 30 residues from 201
+        for end in "ij":
+            column = int(row[end]) - FIRST
+            assert row[f"uniprot_{end}"] == (str(column + 201) if column < 30 else "")
 
 
 def test_the_overview_searches_and_sorts(results, open_page):

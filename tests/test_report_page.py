@@ -153,6 +153,62 @@ def test_pair_numbers_follow_the_upper_triangle():
     np.testing.assert_array_equal(pair_number(i, j, 23), np.arange(len(i)))
 
 
+def test_the_page_of_a_model_speaks_of_agreement(tmp_path):
+    files = write_protein(tmp_path / "p")
+    arrays = load_arrays(files["truth"])
+    save_arrays(files["truth"], **(arrays | {"kind": np.array("model"), "entry": np.array("AF-P69905-F1")}))
+    rows = files["scores"].read_text().splitlines()
+    save_text(files["scores"], "\t".join([*rows[0].split("\t"), "against"]) + "\n")
+    head = "\t".join([*rows[0].replace("precision", "agreement").split("\t"), "against"])
+    files["agreement"] = tmp_path / "p" / "agreement.tsv"
+    save_text(files["agreement"], "\n".join([head, *(f"{row}\tchain" for row in rows[1:])]) + "\n")
+    write_page("hairpin", files, {}, {}, tmp_path / "p" / "report.html")
+    page = (tmp_path / "p" / "report.html").read_text()
+    text = text_of_page(page)
+    assert "75 % agree with AF-P69905-F1 chain B, a predicted model" in text
+    assert "this is agreement, not precision" in text
+    assert "contacts of the predicted model" in text
+    assert payload_of(page)["kind"] == "model"
+    shown = re.sub("(?i)expected precision|agreement, not precision", "", text)
+    assert "recision" not in shown.replace("average precision", "")
+    assert "are contacts in" not in text
+
+
+def test_the_page_compares_with_every_structure(tmp_path):
+    files = write_protein(tmp_path / "p")
+    head, *rows = files["scores"].read_text().splitlines()
+    scored = [f"{row}\t{name}" for name in ("chain", "assembly", "2XYZ_<b>", "union") for row in rows]
+    save_text(files["scores"], "\n".join([f"{head}\tagainst", *scored]) + "\n")
+    agreed = [f"{row}\tAF-X-F1_A" for row in rows]
+    files["agreement"] = tmp_path / "p" / "agreement.tsv"
+    save_text(
+        files["agreement"], "\n".join([head.replace("precision", "agreement") + "\tagainst", *agreed]) + "\n"
+    )
+    truth = load_arrays(files["truth"]) | {"assembly": np.array("assembly 1, 2 copies")}
+    save_arrays(files["truth"], **truth)
+    write_page("hairpin", files, {}, {}, tmp_path / "p" / "report.html")
+    page = (tmp_path / "p" / "report.html").read_text()
+    precision, agreement = re.findall(r'<table class="comparisons">(.*?)</table>', page, re.DOTALL)
+    names = list(dict.fromkeys(re.findall(r'<th scope="row">(.*?)</th>', precision)))
+    assert names == ["1ABC chain B", "assembly 1, 2 copies", "2XYZ_&lt;b&gt;", "union"]
+    assert len(re.findall(r'<th scope="row">', precision)) == 4 * 3
+    assert re.findall(r'<th scope="row">(.*?)</th>', agreement) == ["AF-X-F1_A"] * 3
+    text = text_of_page(page)
+    assert "Precision against each structure" in text
+    assert "Agreement against each structure" in text
+    assert "75 % are contacts in 1ABC chain B" in text
+
+
+def test_uniprot_numbers_stand_on_the_page_and_in_its_exports(tmp_path):
+    files = write_protein(tmp_path / "p")
+    page, exports = tmp_path / "p" / "report.html", tmp_path / "p" / "exports"
+    write_report("hairpin", files, settings={}, versions={}, page=page, exports=exports)
+    assert payload_of(page.read_text())["uniprot"][:2] == [201, 202]
+    assert payload_of(page.read_text())["uniprot"][-1] == 0
+    assert "1 to 30 of this sequence are 201 to 230 of UniProt P69905" in (exports / "plm.rr").read_text()
+    assert (exports / "plm.csv").read_text().splitlines()[1].endswith(",204,")  # residue 30 has no number
+
+
 def test_without_a_structure_the_page_says_so(tmp_path):
     page, reader = page_of(tmp_path, truth=False)
     text = text_of(reader)

@@ -76,7 +76,7 @@ function fillTally() {
   }
   const resolved = tally.hit + tally.near + tally.miss;
   if (resolved) {
-    const text = `precision ${(tally.hit / resolved).toFixed(2)} of ${resolved} resolved pairs`;
+    const text = `${model.kind === "model" ? "agreement" : "precision"} ${(tally.hit / resolved).toFixed(2)} of ${resolved} resolved pairs`;
     list.append(element("li", text, { id: "shown-precision" }));
   }
 }
@@ -115,13 +115,14 @@ function facts(p) {
   const rows = [
     ["query numbering", `${queryName(i)}, ${queryName(j)}`],
     ["structure numbering", model.residue ? `${structureName(i)}, ${structureName(j)}` : "no structure"],
+    ...(model.uniprot ? [["UniProt numbering", `${model.uniprot[i] || MISSING}, ${model.uniprot[j] || MISSING}`]] : []),
     ["apart in sequence", j - i],
     ["rank in this range", rank ? `${rank} of ${ranked.order.length}` : "outside the range"],
   ];
   if (model.probability) rows.push([`probability (${model.probability})`, number(probabilityOf(p), 3)]);
   if (distances) {
     const distance = distanceOf(p);
-    rows.push(["true distance", distance === null ? "not resolved" : `${distance.toFixed(1)} \u00c5, ${words[verdict(p)].split(" (")[0]}`]);
+    rows.push([model.kind === "model" ? "distance in the model" : "true distance", distance === null ? "not resolved" : `${distance.toFixed(1)} \u00c5, ${words[verdict(p)].split(" (")[0]}`]);
   }
   return rows;
 }
@@ -251,14 +252,14 @@ const keys = {
 };
 
 function saveCsv() {
-  const lines = ["i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance"];
+  const lines = ["i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance,uniprot_i,uniprot_j"];
   for (const p of scene.shown) {
     const [i, j] = [rowOf[p], columnOf[p]];
     const known = (value, digits) => (value === null ? "" : value.toFixed(digits));
     const residues = [i, j].map((k) => (model.residue ? model.residue[k] : ""));
     const score = scoreOf(methods.get(state.method), p).toPrecision(6);
     lines.push([i + model.first, model.query[i], j + model.first, model.query[j], score, known(probabilityOf(p), 6),
-      ...residues, known(distanceOf(p), 2)].join(","));
+      ...residues, known(distanceOf(p), 2), ...[i, j].map((k) => (model.uniprot && model.uniprot[k]) || "")].join(","));
   }
   const link = element("a", null, { download: `${model.protein}.${state.method}.csv` });
   link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));

@@ -1,4 +1,4 @@
-"""True distances of the query's residues."""
+"""Distances of the query's residues in its structures."""
 
 from data.prepare import map_structure
 from workflow.stage import stage
@@ -6,8 +6,8 @@ from workflow.stage import stage
 with stage(snakemake):
     map_structure(
         snakemake.input.alignment,
-        snakemake.input.structure,
+        list(snakemake.input.structures),
         snakemake.output[0],
-        chain=snakemake.params.chain,
+        chains=snakemake.params.chains,
         **snakemake.params.thresholds,
     )

@@ -1,0 +1,126 @@
+"""Structure files as a whole: PDB and mmCIF, plain or gzip, with entities and sequence numbers set."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import gemmi
+
+from data.errors import StructureError
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        content = Path(path).read_bytes()
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise StructureError(
+            "the compressed data is damaged or cut off", file=path, value=error, remedy="get the file again"
+        ) from error
+    except OSError as error:
+        raise StructureError(
+            "cannot be read", file=path, value=error.strerror or error, remedy="check the path"
+        ) from error
+
+
+def _is_mmcif(text: str) -> bool:
+    """Whether text is mmCIF: its first word that is not a comment opens a data block."""
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line and line[0] != "#"), "").lower().startswith("data_")
+
+
+def parse_structure(path: str | Path) -> tuple[gemmi.Structure, gemmi.cif.Block | None, str]:
+    """Structure with entities and sequence numbers set, the block of an mmCIF file, and the text.
+
+    Raises
+    ------
+    StructureError
+        The file is missing, damaged, in no known format or without atoms.
+    """
+    text = _read_bytes(path).decode("latin-1")
+    block = None
+    try:
+        if _is_mmcif(text):
+            block = _block_of_cif(text)
+        structure = gemmi.read_pdb_string(text) if block is None else gemmi.make_structure_from_block(block)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise StructureError(
+            "cannot be parsed", file=path, value=str(error)[:200], remedy="give a PDB or mmCIF file"
+        ) from error
+    if len(structure) == 0 or not any(len(chain) for chain in structure[0]):
+        raise StructureError(
+            "no atoms",
+            file=path,
+            value=" ".join(text[:60].split()),
+            remedy="give a PDB or mmCIF file with coordinates",
+        )
+    structure.merge_chain_parts()
+    _name_blank_chains(structure)
+    structure.setup_entities()
+    if block is None and "\nTER" not in text:
+        _extend_polymers(structure)
+    structure.assign_label_seq_id()
+    return structure, block, text
+
+
+def _extend_polymers(structure: gemmi.Structure) -> None:
+    """Let a chain go on to its last ATOM record where no TER says its end.
+
+    Without TER a residue that gemmi does not know would end the chain, and the rest be lost in silence.
+    """
+    for chain in (chain for model in structure for chain in model):
+        ends = [k for k, residue in enumerate(chain, 1) if residue.het_flag == "A" and is_amino_acid(residue)]
+        polymer = chain.get_polymer()
+        if len(polymer) and ends:
+            subchain = polymer.subchain_id()
+            for residue in list(chain)[len(polymer) : ends[-1]]:
+                residue.subchain, residue.entity_type = subchain, gemmi.EntityType.Polymer
+
+
+def _block_of_cif(text: str) -> gemmi.cif.Block:
+    document = gemmi.cif.read_string(text)
+    blocks = [block for block in document if block.find_values("_atom_site.Cartn_x")]
+    if not blocks:
+        raise ValueError("no data block with _atom_site")
+    _complete(blocks[0])
+    return blocks[0]
+
+
+# Columns without which gemmi does not read a file that has some of the category; they may lack
+_ASKED_FOR = {
+    "_struct_ref.": ("id", "entity_id", "db_name", "db_code"),
+}
+
+
+def _complete(block: gemmi.cif.Block) -> None:
+    """Add the columns that gemmi asks for, filled with marks of what is unknown."""
+    for category, names in _ASKED_FOR.items():
+        tags = [category + name for name in names]
+        missing = [tag for tag in tags if not block.find_values(tag)]
+        if not missing or len(missing) == len(tags):
+            continue
+        first = block.find_values(next(tag for tag in tags if tag not in missing))
+        if first.get_loop():
+            first.get_loop().add_columns(missing, "?")
+        else:
+            for tag in missing:
+                block.set_pair(tag, "?")
+
+
+def _name_blank_chains(structure: gemmi.Structure) -> None:
+    """Call a chain without a name A, so that it can be named in a table and written as mmCIF."""
+    for model in structure:
+        taken = {chain.name for chain in model}
+        for chain in model:
+            if not chain.name.strip() and "A" not in taken:
+                chain.name = "A"
+
+
+def entity_of(structure: gemmi.Structure, label: str) -> gemmi.Entity | None:
+    """Entity that a chain, by its label name, is a copy of."""
+    return next((entity for entity in structure.entities if label in entity.subchains), None)
+
+
+def is_amino_acid(residue: gemmi.Residue) -> bool:
+    """Whether a residue is an amino acid, modified ones too."""
+    return gemmi.find_tabulated_residue(residue.name).is_amino_acid()
