@@ -109,6 +109,7 @@ def fetch(
         write_pae(destination)  # none, unless the source has one
     content, origin = getter(request)
     known = {"cell": cell, "source": name, "version": "", "release": ""}
+    origin["version"] = origin.get("version") or content.get("revision", "")
     provenance = known | origin | _record(content, destination)
     save_json(f"{destination}.json", provenance)
     return provenance

@@ -18,7 +18,7 @@ from data.errors import StructureError
 from data.models import EXPERIMENT, MODEL, claims_to_be_model, local_confidence, mark_as_model
 from data.numbering import UniProtNumbers, uniprot_numbers
 from data.store import atomic_path, sha256
-from data.structure_file import entity_of, is_amino_acid, parse_structure
+from data.structure_file import entity_of, is_amino_acid, parse_structure, revision_of
 
 log = logging.getLogger(__name__)
 
@@ -323,7 +323,8 @@ def write_mmcif(source_path: str | Path, out_path: str | Path, model: bool = Fal
     -------
     dict
         ``format`` of the source (``pdb`` or ``mmcif``), ``entry``, ``models``, ``chains`` (author names
-        of protein chains), ``kind`` (``experiment`` or ``model``) and ``sha256`` of the source.
+        of protein chains), ``kind`` (``experiment`` or ``model``), ``revision`` where the PDB tells one,
+        and ``sha256`` of the source.
 
     Raises
     ------
@@ -337,6 +338,8 @@ def write_mmcif(source_path: str | Path, out_path: str | Path, model: bool = Fal
         raise StructureError("no protein chain", file=source_path, remedy="give a structure of a protein")
     claims = claims_to_be_model(structure, block)
     report = {"format": "pdb" if block is None else "mmcif", "entry": entry, "models": len(structure)}
+    if revision := revision_of(block):
+        report["revision"] = revision
     if block is None:
         structure.name = entry
         text = structure.make_mmcif_document().as_string()

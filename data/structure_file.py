@@ -124,3 +124,17 @@ def entity_of(structure: gemmi.Structure, label: str) -> gemmi.Entity | None:
 def is_amino_acid(residue: gemmi.Residue) -> bool:
     """Whether a residue is an amino acid, modified ones too."""
     return gemmi.find_tabulated_residue(residue.name).is_amino_acid()
+
+
+def revision_of(block: gemmi.cif.Block | None) -> str:
+    """Last revision of an entry of the PDB, ``MAJOR.MINOR (DATE)``; empty where the file tells none."""
+    if block is None:
+        return ""
+    names = ["major_revision", "minor_revision", "revision_date"]
+    rows = block.find("_pdbx_audit_revision_history.", names)
+    told = [[gemmi.cif.as_string(value) for value in row] for row in rows]
+    return max(("{}.{} ({})".format(*row) for row in told if all(row)), key=_by_date, default="")
+
+
+def _by_date(revision: str) -> tuple[str, str]:
+    return revision.partition("(")[2], revision

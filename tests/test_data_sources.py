@@ -111,6 +111,30 @@ def test_pdb_entry(server, tmp_path):
     assert server.requests[0][1]["Accept-Encoding"] == "identity"
 
 
+REVISIONS = """
+loop_
+_pdbx_audit_revision_history.ordinal
+_pdbx_audit_revision_history.data_content_type
+_pdbx_audit_revision_history.major_revision
+_pdbx_audit_revision_history.minor_revision
+_pdbx_audit_revision_history.revision_date
+1 'Structure model' 1 0 2007-02-06
+3 'Structure model' 1 10 2023-08-30
+2 'Structure model' 1 9 2011-07-13
+4 'Structure model' ? ? ?
+"""
+
+
+def test_the_revision_of_an_entry_is_its_version(server, tmp_path):
+    write_mmcif(write_pdb(tmp_path / "x.pdb", straight("MKVLWE")), tmp_path / "x.cif.gz")
+    text = gzip.decompress((tmp_path / "x.cif.gz").read_bytes()).decode()
+    server.answers["/download/2NRF.cif.gz"] = [(200, {}, gzip.compress((text + REVISIONS).encode()))]
+    provenance = fetch("pdb:2NRF", "structure", tmp_path / "p.cif.gz", bases(server))
+    assert provenance["version"] == "1.10 (2023-08-30)"
+    plain = fetch(str(tmp_path / "x.pdb"), "structure", tmp_path / "q.cif.gz")
+    assert plain["version"] == ""
+
+
 def test_busy_server_is_asked_again_when_it_says(server, tmp_path, nap):
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
     server.answers[PFAM] = [
