@@ -338,8 +338,9 @@ def test_scores_follow_the_slider_and_the_method(solid):
     assert third.startswith("mi: ")
 
 
-def test_a_page_on_paper_shows_no_controls(results, open_page):
-    page = open_page(results / "hairpin" / "report.html", media="print")
+def test_a_page_on_paper_shows_no_controls_and_fits(results, open_page):
+    page = open_page(results / "solid" / "report.html", media="print", width=794)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 794
     assert not page.locator("#count").is_visible()
     assert page.locator("#map").is_visible()
 
