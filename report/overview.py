@@ -1,10 +1,12 @@
 """The overview of a run: one self-contained page and one table over whatever is there."""
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
 from data import scoring, store
+from report import figures
 from report.methods import best_method, styles
 from report.outcomes import FAILED, FINISHED, INCOMPLETE, Outcome, read_outcomes, scored_methods
 from report.provenance import read_origins
@@ -14,6 +16,8 @@ from report.summary import MAIN_CUTS, Mean, mean_table, mean_text, means, summar
 __all__ = ["mean_table", "mean_text", "summary_table", "write_overview"]
 
 log = logging.getLogger(__name__)
+
+_REFERENCE = "plm"
 
 
 def write_overview(
@@ -54,8 +58,9 @@ def write_overview(
         looks=styles(methods),
         best=best_method(methods) if methods else "",
         sections=_sections(outcomes),
+        by_depth=_by_depth(outcomes, methods),
         cuts=MAIN_CUTS,
-        reference="plm",
+        reference=_REFERENCE,
         stages=_stages(run),
         skipped=[str(problem) for problem in run.get("skipped_rows") or []],
         settings=flattened(settings),
@@ -84,6 +89,19 @@ def _facts(outcomes: list[Outcome]) -> list[tuple[str, str, str]]:
     if counts[INCOMPLETE]:
         facts.append((f"{counts[INCOMPLETE]:,}", "incomplete", "files are missing"))
     return facts
+
+
+def _by_depth(outcomes: list[Outcome], methods: list[str]) -> figures.Chart | None:
+    """Precision against depth of the strongest method and the reference; None below three scored proteins."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for method in dict.fromkeys([_REFERENCE, best_method(methods)] if methods else []):
+        for outcome in outcomes:
+            value = outcome.precision(method, "long", "L/2")
+            if value is not None and math.isfinite(value) and outcome.neff:
+                points.setdefault(method, []).append((outcome.neff, value))
+    if max(map(len, points.values()), default=0) < 3:
+        return None
+    return figures.precision_by_depth_chart(points, styles(methods))
 
 
 def _sections(outcomes: list[Outcome]) -> list[dict[str, Any]]:

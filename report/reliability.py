@@ -60,6 +60,18 @@ def reliability(
     if not found:
         return []
     probability, contact = (np.concatenate(column) for column in zip(*found, strict=True))
+    return binned(probability, contact)
+
+
+def binned(probability: np.ndarray, contact: np.ndarray) -> list[Reliability]:
+    """Bins of pairs by probability (`EDGES`) that hold any, from low to high.
+
+    Parameters
+    ----------
+    probability : float [K]
+    contact : bool [K]
+        Whether each pair is in contact.
+    """
     place = np.clip(np.searchsorted(EDGES, probability, side="right") - 1, 0, len(EDGES) - 2)
     rows = []
     for k in np.unique(place):

@@ -22,8 +22,9 @@ ONLY_IN = {
     "numba": {"dca/"},
     "gemmi": {
         *("data/structure.py", "data/structure_file.py", "data/assembly.py"),
-        *("data/models.py", "data/numbering.py"),
+        *("data/models.py", "data/numbering.py", "data/backbone.py"),
     },
+    "mdtraj": {"data/backbone.py"},
     "Bio": {"data/structure.py", "data/mapping.py"},
 }
 

@@ -228,3 +228,16 @@ def test_means_are_over_first_chains_of_experiments(tmp_path):
         rows = list(csv.DictReader(stream, delimiter="\t"))
     assert [(row["protein"], row["precision"]) for row in rows] == [("real", "0.5")] * 4 + [("guess", "")]
     assert "AF-P1-F1 B (predicted model)" in (tmp_path / "index.html").read_text()
+
+
+def test_three_scored_proteins_are_drawn_by_depth(tmp_path):
+    depths = {"a": 50, "b": 500, "c": 5000}
+    for name, neff in depths.items():
+        finished(tmp_path, name, {"plm": 0.2, "refined": 0.4}, neff=neff)
+    rows = [{"protein": name} for name in depths]
+    for shown, page in ((rows, "three.html"), (rows[:2], "two.html")):
+        write_overview(tmp_path, shown, {}, {}, tmp_path / page, tmp_path / "summary.tsv")
+    three = (tmp_path / "three.html").read_text()
+    assert "Precision against depth" in three
+    assert three.count("h0") == 6
+    assert "Precision against depth" not in (tmp_path / "two.html").read_text()

@@ -320,6 +320,7 @@ class Plan:
         files: dict[str, Any] = {}
         if row.structure:
             names |= {"truth": "truth.npz", "scores": "scores.tsv", "agreement": "agreement.tsv"}
+            files["structure"] = self.structure_files(protein)
         if row.maps:
             names["foreign"] = "foreign.npz"
         files |= {name: self.result(protein, file) for name, file in names.items()}
