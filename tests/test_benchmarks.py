@@ -13,7 +13,7 @@ import pytest
 from data_fixtures import backbone, write_pdb
 from golden import FOLDER, PLANTED, tiny_alignment
 
-from benchmarks import ablation, bench_dca, objective, peers, precision, refiner
+from benchmarks import ablation, bench_dca, objective, overhead, peers, precision, refiner
 from benchmarks.cases import Case, read_case, simulated, strands
 from benchmarks.measure import measure
 from data.alphabet import LETTERS, decode
@@ -383,3 +383,16 @@ def test_a_blind_variant_does_not_see_what_it_may_not(families, tmp_path):
     assert not model.embed_couplings.weight.any()
     assert not model.embed_maps.weight[:, ablation.MAPS.index("ridge")].any()
     assert model.embed_maps.weight[:, ablation.MAPS.index("mi")].all()
+
+
+def test_overhead_of_weights():
+    rows = overhead.weights(1, rows=60, length=20).splitlines()[2:]
+    neff = [float(row.split("|")[2]) for row in rows]
+    assert neff == sorted(neff)  # deeper trees, fewer relatives
+    assert neff[-1] > 1.2 * neff[0]
+
+
+@pytest.mark.slow
+def test_overhead_of_starting():
+    cold, warm = (row.split("|")[2] for row in overhead.start(1).splitlines()[2:])
+    assert float(cold) > 3 * float(warm)
