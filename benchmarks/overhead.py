@@ -1,7 +1,7 @@
 """What is paid beside the couplings: start-up with a cold and a warm kernel cache, sequence weights, memory.
 
 ``python benchmarks/overhead.py`` prints all; ``--only start|weights|memory`` prints a part. CPU seconds
-are user and system seconds, one thread; with other work on the machine they grow by its use of the shared caches.
+are user and system seconds, one thread; other work on the machine makes them grow.
 """
 
 import argparse
