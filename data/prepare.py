@@ -2,15 +2,17 @@
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data.contacts import save_truth, true_distances
-from data.errors import AlignmentError
+from data.errors import AlignmentError, FetchError
 from data.mapping import best_row, map_query
 from data.msa import crop, filter_alignment, read_alignment
-from data.store import load_arrays, save_arrays
+from data.search import protein_sequence
+from data.store import load_arrays, load_json, save_arrays
 from data.structure import read_chain
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,38 @@ def prepare_alignment(
         first_index=np.int32(first_index),
         source=alignment.source,
     )
+
+
+def require_origin(path: str | Path, cell: str, query: str = "") -> None:
+    """Refuse a fetched file that another row's cell brought, in a run that shares the folder of resources.
+
+    Parameters
+    ----------
+    path : path
+        File of `data.sources.fetch` or `data.search.search`, its provenance beside it.
+    cell : str
+        What the row names now.
+    query : str
+        Of the row; held against what a search was made for.
+
+    Raises
+    ------
+    FetchError
+        The provenance names another cell, or a search for another query.
+    """
+    found = load_json(f"{path}.json")
+    found = found if isinstance(found, dict) else {}
+    brought = str(found.get("cell", ""))
+    searched = found.get("query")
+    if brought == cell and searched not in (None, protein_sequence(query) if query else None):
+        brought, cell = f"{cell} for {str(searched)[:60]}", f"{cell} for {query[:60]}"
+    if brought != cell:
+        raise FetchError(
+            "the file was fetched for another row of the same name",
+            file=path,
+            value=f"{brought}, where this row names {cell}",
+            remedy="give each protein table a folder of its own: --config resources=DIR; or delete the file",
+        )
 
 
 def map_structure(

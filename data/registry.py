@@ -229,7 +229,7 @@ def parse_cell(cell: str) -> tuple[str, str]:
     source = SOURCES[name]
     if source.base:
         value = source.tidy(value)
-    if not re.fullmatch(source.pattern, value):
+    if not re.fullmatch(source.pattern, value, re.ASCII) or not value.isprintable():
         raise FetchError(
             "a malformed accession" if source.base else "a malformed cell",
             value=cell or "(empty)",

@@ -4,7 +4,6 @@ Contact: C-beta (C-alpha for glycine) closer than 8 angstrom. L is the number of
 pairs with both residues resolved are ranked, best score first, ties by (i, j).
 """
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from data.contacts import CUTOFF, Truth, contact_map, truth_from_file
 from data.errors import CovarionError, MapError
-from data.store import load_arrays, save_text
+from data.store import load_arrays, load_table, save_text
 
 # Name -> smallest and largest sequence separation
 RANGES = {"short": (6, 11), "medium": (12, 23), "long": (24, None), "medium+long": (12, None)}
@@ -177,13 +176,8 @@ def read_scores(path: str | Path) -> list[dict]:
         The file is missing, has other columns, or a number that is none.
     """
     try:
-        with open(path, newline="") as stream:
-            reader = csv.DictReader(stream, delimiter="\t")
-            rows = list(reader)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"columns {reader.fieldnames}")
-        return [_typed(row) for row in rows]
-    except (OSError, ValueError, TypeError) as error:
+        return [_typed(row) for row in load_table(path, COLUMNS)]
+    except (CovarionError, ValueError) as error:
         raise CovarionError(
             "not a table of scores", file=path, value=error, remedy="delete it and run again"
         ) from error

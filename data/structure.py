@@ -5,6 +5,7 @@ The point is C-beta (C-alpha for glycine), as contact definitions of the field h
 
 import gzip
 import logging
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ import gemmi
 import numpy as np
 
 from data.errors import StructureError
+from data.limits import LARGEST_STRUCTURE, memory_bound, open_bytes
 from data.store import atomic_path, sha256
 
 log = logging.getLogger(__name__)
 
+_FIRST_WORD = re.compile(r"(?:\s++|#[^\n]*+\n)*+data_", re.IGNORECASE)
 _AMINO_ACIDS = frozenset("ACDEFGHIKLMNPQRSTVWY")
 _PEPTIDES = {gemmi.PolymerType.PeptideL, gemmi.PolymerType.PeptideD}
 
@@ -62,8 +65,8 @@ class Chain:
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        content = Path(path).read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        with open_bytes(path, StructureError, LARGEST_STRUCTURE) as stream:
+            return stream.read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise StructureError(
             "the compressed data is damaged or cut off", file=path, value=error, remedy="get the file again"
@@ -76,16 +79,18 @@ def _read_bytes(path: str | Path) -> bytes:
 
 def _is_mmcif(text: str) -> bool:
     """Whether text is mmCIF: its first word that is not a comment opens a data block."""
-    lines = (line.strip() for line in text.splitlines())
-    return next((line for line in lines if line and line[0] != "#"), "").lower().startswith("data_")
+    return _FIRST_WORD.match(text) is not None
 
 
 def _parse(path: str | Path) -> tuple[gemmi.Structure, bool, str]:
     """Structure with entities and sequence numbers set, whether it came as mmCIF, and the text."""
-    text = _read_bytes(path).decode("latin-1")
-    mmcif = _is_mmcif(text)
+    with memory_bound(path, StructureError):
+        text = _read_bytes(path).decode("latin-1")
+        mmcif = _is_mmcif(text)
     try:
-        structure = _structure_of_cif(text) if mmcif else gemmi.read_pdb_string(text)
+        # Both formats are ASCII and PDB goes by columns: another byte must stay one character
+        plain = text if text.isascii() else text.encode("ascii", "replace").decode()
+        structure = _structure_of_cif(plain) if mmcif else gemmi.read_pdb_string(plain)
     except (RuntimeError, ValueError, IndexError) as error:
         raise StructureError(
             "cannot be parsed", file=path, value=str(error)[:200], remedy="give a PDB or mmCIF file"

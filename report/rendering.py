@@ -80,6 +80,11 @@ def fixed(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}"
 
 
+def percent(share: float) -> str:
+    """A share as ``80 %``, ``62.5 %``."""
+    return f"{round(100 * share, 4):g} %"
+
+
 def thousands(value: float | None, digits: int = 0) -> str:
     """A number with commas between thousands; an en dash where there is none."""
     if value is None or not math.isfinite(value):

@@ -10,13 +10,14 @@ from safetensors.torch import save_file
 
 from data.errors import CovarionError, MapError
 from nets.calibrate import _fit_logistic, _Sample, packed_contact_logits
+from nets.card import learned_clusters
 from nets.checkpoint import _with_depth, load_refiner
 from nets.config import RefinerConfig, TrainConfig
 from nets.dataset import Example, read_example, write_example
 from nets.predict import predict
 from nets.probability import DEPTHS, calibrated
 from nets.shipped import find_weights
-from nets.train import Trainer, data_card, learned_clusters, schedule, train_refiner
+from nets.train import Trainer, data_card, schedule, train_refiner
 
 MODEL = RefinerConfig(channels=8, blocks=2)
 LENGTH = 30

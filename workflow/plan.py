@@ -40,7 +40,7 @@ def _typed(value: Any, schema: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [_typed(part, schema.get("items", {})) for part in value]
     if isinstance(value, str) and schema.get("type") in ("boolean", "integer", "number"):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(value.lower())
     return value
 
@@ -80,11 +80,14 @@ class Plan:
         By name, in the order of the table.
     problems : list of str
         Rows that were skipped because ``skip_bad_rows`` says so.
+    remarks : tuple of str
+        What is set and has no effect.
     """
 
     config: dict[str, Any]
     proteins: dict[str, ProteinRow]
     problems: list[str]
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Plan":
@@ -100,7 +103,13 @@ class Plan:
             rows, problems = read_proteins(
                 config["proteins"], skip_bad_rows=config.get("skip_bad_rows", False), schema=schema
             )
-        plan = cls(config, {row.protein: row for row in rows}, problems)
+        remarks: tuple[str, ...] = ()
+        if config["proteins"] and families.get("folder"):
+            remarks = (
+                f"families: folder: {families['folder']} is not read, since proteins: {config['proteins']} is"
+                ' set; write proteins: "" to run the families',
+            )
+        plan = cls(config, {row.protein: row for row in rows}, problems, remarks)
         plan.check()
         return plan
 

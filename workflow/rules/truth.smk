@@ -20,6 +20,7 @@ rule map_structure:
         mem_mb=megabytes(1000, 50),
         runtime=20,
     params:
+        cell=lambda w: PLAN.row(w.protein).structure,
         chain=lambda w: PLAN.row(w.protein).chain,
         thresholds=config["structure"],
         code=source_digest("data"),
