@@ -48,12 +48,16 @@ def read_map(path: str | Path, query: str) -> np.ndarray:
             "the map has another size than the query", file=path, value=f"{full.shape}",
             remedy=f"give a map of {length} residues",
         )  # fmt: skip
-    if not np.isfinite(full).all():
-        i, j = np.argwhere(~np.isfinite(full))[0]
-        raise MapError("a score is not a number", file=path, place=f"pair {i + 1} {j + 1}", value=full[i, j])
-    full = (full + full.T) / 2
-    np.fill_diagonal(full, 0.0)
-    return full.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        even = ((full + full.T) / 2).astype(np.float32)
+    if not np.isfinite(even).all():
+        i, j = np.argwhere(~np.isfinite(even))[0]
+        raise MapError(
+            "a score is no number, or too large for one", file=path, place=f"pair {i + 1} {j + 1}",
+            value=full[i, j], remedy="give finite scores",
+        )  # fmt: skip
+    np.fill_diagonal(even, 0.0)
+    return even
 
 
 def _from_npz(path: Path) -> np.ndarray:

@@ -72,7 +72,12 @@ def sequence_of(query: str) -> str:
 def _sequence_of_file(query: str) -> str:
     """First sequence of the FASTA file that a query names, or an empty string."""
     path = query_file(query)
-    return next(read_rows(path)).text if path else ""
+    if path is None:
+        return ""
+    row = next(read_rows(path), None)
+    if row is None:
+        raise AlignmentError("no sequence", file=path, remedy="give a FASTA file with the query's sequence")
+    return row.text
 
 
 def query_file(query: str, directory: str | Path = ".") -> Path | None:

@@ -173,6 +173,7 @@ def read_chain(path: str | Path, chain: str = "", model: int | None = None) -> C
     name, residues, notes = _pick(peptides, chain, mmcif, path)
     if len(structure) > 1:
         notes.append(f"model {chosen.num} of {len(structure)}")
+    _require_numbers(residues, name, path)
     sites = [_Site(group) for group in _groups(residues)]
     _refuse_alpha_only(sites, name, path)
     sequence, slots = _sequence(structure, residues, sites, notes)
@@ -236,6 +237,24 @@ def _pick(
         value=chain,
         remedy=f"protein chains there: {', '.join(name for name, _, _ in peptides)}",
     )
+
+
+def _require_numbers(residues: list[gemmi.Residue], name: str, path: str | Path) -> None:
+    """A residue without an author number takes its place in the sequence; without either it has no name."""
+    last = 0
+    for place, residue in enumerate(residues, 1):
+        follows = residue.label_seq is not None and residue.label_seq > last
+        last = residue.label_seq or last
+        if residue.seqid.num is None and not follows:
+            raise StructureError(
+                "a residue without a number",
+                file=path,
+                place=f"chain {name}, residue {place} of the file",
+                value=residue.name,
+                remedy="number the residues",
+            )
+        if residue.seqid.num is None:
+            residue.seqid.num = residue.label_seq
 
 
 def _groups(residues: list[gemmi.Residue]) -> Iterator[list[gemmi.Residue]]:

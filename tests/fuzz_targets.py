@@ -365,7 +365,7 @@ def _targets() -> dict[str, Target]:
         "table": Target("proteins.tsv", _table, [TABLE], [*TEXT, b"package:", b"..", b"\xc2\x85", b"\x0b"]),
         "map-text": Target("x.rr", _map, [RR, MATRIX], NUMBERS),
         "map-npz": Target("x.npz", _map, maps, BINARY),
-        "map-npy": Target("x.npz", _map, [_npy(SQUARE), _npy(np.array(["a"]))], BINARY, _zipped),
+        "map-npy": Target("x.npz", _map, [_npy(SQUARE), _npy(SQUARE.astype(int))], BINARY, _zipped),
         "archive": Target("x.tar", _archive, [_tar(search, "w")], [*BINARY, b"../", b"ustar\0", b"L", b"x"]),
         "archive-gzip": Target("x.tar.gz", _archive, [_tar(search)], BINARY),
         "ticket": Target("x.json", _ticket, [b'{"id": "a-b", "status": "COMPLETE"}'], JSON),
