@@ -4,6 +4,7 @@ Read are CASP RR files, plain matrices (CCMpred), and ``.npz`` with a distogram 
 under ``contact`` or ``score`` (ours).
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def read_map(path: str | Path, query: str) -> np.ndarray:
         The file is missing, not of a known form, of another size, or holds a number that is not finite.
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise MapError("no such map", file=path, remedy="correct the path")
     require_file(path, MapError)
     length = len(query)

@@ -20,7 +20,7 @@ LONGEST_LINE = 10**7  # characters; the longest known protein has 4 * 10**4 resi
 LARGEST_STRUCTURE = 2 * 10**9  # bytes of text; the largest entries of the PDB have less than half of it
 LARGEST_TABLE = 10**8  # bytes of a table or a JSON record
 # Deflate packs up to 1,032 to one; alignments full of gaps reach about 100, a bomb comes near the most
-FREE_BYTES, LARGEST_RATIO = 256 * 10**6, 250
+FREE_BYTES, LARGEST_RATIO = 64 * 10**6, 250
 
 _KINDS = {
     stat.S_ISDIR: "a directory",
@@ -108,7 +108,7 @@ def open_bytes(
     ------
     CovarionError
         Of the class `error`: at once where it is no regular file; while reading, where it holds more than
-        `largest` bytes or unpacks to more than 250 times its size (the first 256 MB are free).
+        `largest` bytes or unpacks to more than 250 times its size (the first 64 MB are free).
     """
     return io.BufferedReader(_Meter(path, error, largest), 1 << 18)
 

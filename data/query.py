@@ -84,11 +84,8 @@ def query_file(query: str, directory: str | Path = ".") -> Path | None:
     """FASTA file that a query names (relative to `directory`), None where it is a name or a sequence."""
     if os.sep not in query and not re.search(r"\.(fa|faa|fas|fasta|seq)(\.gz)?$", query):
         return None
-    path = Path(directory) / Path(query).expanduser()
-    try:
-        return path.resolve() if path.is_file() else None
-    except OSError:  # longer than a file's name may be
-        return None
+    path = Path(directory) / os.path.expanduser(query)
+    return path.resolve() if os.path.isfile(path) else None
 
 
 def uniprot_accession(query: str) -> str:

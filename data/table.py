@@ -1,5 +1,6 @@
 """The protein table: what to run, one protein a row, checked as a whole before anything runs."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -285,14 +286,14 @@ def _map_problems(cell: str, directory: Path) -> list[str]:
             found.append(f"maps: {name!r} is the name of a map of our own; choose another")
         elif name in names:
             found.append(f"maps: {name!r} stands there twice")
-        elif not _absolute(value, directory).is_file():
+        elif not os.path.isfile(_absolute(value, directory)):
             found.append(f"maps: no such file {value!r} (paths are relative to the table)")
         names.append(name)
     return found
 
 
 def _absolute(value: str, directory: Path) -> Path:
-    return (directory / Path(value).expanduser()).resolve()
+    return (directory / os.path.expanduser(value)).resolve()
 
 
 def _row(cells: dict[str, str], directory: Path, number: int) -> ProteinRow:

@@ -91,9 +91,10 @@ def _load(path: Path, name: str, device: str) -> Loaded:
         metadata = {key: json.loads(value) for key, value in (archive.metadata() or {}).items()}
         tensors = {key: archive.get_tensor(key).float() for key in archive.keys()}  # noqa: SIM118 (not a dict)
     config = from_metadata(RefinerConfig, metadata["config"])
-    with torch.device(
-        "meta"
-    ):  # what the settings claim takes no memory before it is known to fit the tensors
+    blocks = len({key.split(".")[1] for key in tensors if key.startswith("blocks.")})
+    if blocks != config.blocks:
+        raise ValueError(f"tensors of {blocks} blocks, the settings ask for {config.blocks}")
+    with torch.device("meta"):  # what the settings claim takes no memory before it fits the tensors
         fits = Refiner(config).state_dict()
     if wrong := [key for key in {**fits, **tensors} if _shape(fits, key) != _shape(tensors, key)]:
         raise ValueError(
