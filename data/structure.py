@@ -17,6 +17,7 @@ import numpy as np
 
 from data.errors import StructureError
 from data.limits import LARGEST_STRUCTURE, memory_bound, open_bytes
+from data.numbering import place_by_numbers
 from data.store import atomic_path, sha256
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ def _parse(path: str | Path) -> tuple[gemmi.Structure, bool, str]:
     if not mmcif and "\nTER" not in text:
         _extend_polymers(structure)
     structure.assign_label_seq_id()
+    if not mmcif:
+        place_by_numbers(structure)
     return structure, mmcif, text
 
 

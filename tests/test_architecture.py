@@ -20,7 +20,7 @@ ONLY_IN = {
     "tenacity": {"data/client.py"},
     "torch": {"nets/", "dca/device.py"},
     "numba": {"dca/"},
-    "gemmi": {"data/structure.py", "data/mapping.py"},
+    "gemmi": {"data/structure.py", "data/mapping.py", "data/numbering.py"},
     "Bio": {"data/structure.py", "data/mapping.py"},
 }
 

