@@ -19,10 +19,11 @@ def learned_proteins(card: dict[str, Any]) -> set[str]:
     )
 
 
-def tuned_clusters(card: dict[str, Any]) -> set[str]:
-    """Homology clusters that chose the weights and calibrated their probabilities."""
-    begun = card.get("start")
-    return set(card.get("tune", {}).get("clusters", [])) | (tuned_clusters(begun["card"]) if begun else set())
+def tuning_names(card: dict[str, Any]) -> set[str]:
+    """Proteins and clusters that chose the weights and calibrated their probabilities."""
+    begun, tune = card.get("start"), card.get("tune", {})
+    own = set(tune.get("clusters", [])) | set(tune.get("proteins", []))
+    return own | (tuning_names(begun["card"]) if begun else set())
 
 
 def acquaintance(card: dict[str, Any], protein: str, cluster: str = "") -> str:
@@ -38,11 +39,11 @@ def acquaintance(card: dict[str, Any], protein: str, cluster: str = "") -> str:
     Returns
     -------
     str
-        ``protein`` (learned from it), ``cluster`` (learned from its cluster), ``tuned`` (its cluster chose
-        and calibrated the weights), or nothing.
+        ``protein`` (learned from it), ``cluster`` (learned from its cluster), ``tuned`` (it or its cluster
+        chose and calibrated the weights), or nothing.
     """
     if protein in learned_proteins(card):
         return "protein"
     if cluster in learned_clusters(card):
         return "cluster"
-    return "tuned" if cluster in tuned_clusters(card) else ""
+    return "tuned" if {protein, cluster} & tuning_names(card) else ""

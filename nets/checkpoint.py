@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from data.errors import MapError
 from data.limits import memory_bound, require_file
 from data.store import atomic_path, sha256
+from nets.card import acquaintance
 from nets.config import RefinerConfig, as_metadata, from_metadata
 from nets.model import Refiner
 from nets.probability import RANGES
@@ -107,6 +108,7 @@ def _load(path: Path, name: str, device: str) -> Loaded:
     calibration = [_with_depth(numbers) for numbers in metadata["calibration"]]
     if len(calibration) != len(RANGES) or not isinstance(metadata["card"], dict):
         raise ValueError(f"{len(calibration)} calibrations where {len(RANGES)} are needed, or no data card")
+    acquaintance(metadata["card"], "")  # a card that cannot be read is found here
     shown = path.stem if path.parent == PRETRAINED else str(name)
     return Loaded(model.to(device).eval(), calibration, metadata["card"], shown, sha256(path))
 

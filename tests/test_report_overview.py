@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_fixtures import NASTY, score_lines, write_protein
 
-from data.store import save_arrays, save_json, save_text
+from data.store import load_arrays, save_arrays, save_json, save_text
 from report.outcomes import read_outcomes, representatives
 from report.overview import mean_table, mean_text, summary_table, write_overview
 from report.page import write_page
@@ -78,6 +78,16 @@ def test_every_protein_has_its_status_and_reason(run):
     assert "alignment.npz" in outcomes["absent"].reason
     assert outcomes["deep"].thumbnail.startswith("data:image/png")
     assert outcomes["deep"].structure == "1ABC B"
+
+
+def test_proteins_that_the_weights_know_are_marked(run):
+    assert "data-learned" not in overview(run)[0]
+    path = run[0] / "deep" / "refined.npz"
+    save_arrays(path, **load_arrays(path), learned="cluster")
+    page, _ = overview(run)
+    assert "1 of the compared proteins flatter refined: its weights learned from homologues of them" in page
+    assert page.count("refined: weights learned from homologues of this protein") == 1
+    assert {o.name: o.learned for o in read_outcomes(*run)}["deep"] == {"refined": "cluster"}
 
 
 def test_the_page_lists_links_failures_and_times(run):
