@@ -278,7 +278,7 @@ def test_leave_one_out_training_never_reads_the_scored_cluster(tmp_path):
 
 
 def test_runs_that_share_resources_do_not_share_files(tmp_path):
-    """Snakemake knows per working directory what a file was made from: the second run would take it as it is."""
+    """What a file was made from is known per working directory: the second run would take it as it is."""
     for seed, name in enumerate(["one", "two"]):
         (tmp_path / name).mkdir()
         write_family(tmp_path / name, "family", seed)
