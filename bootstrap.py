@@ -105,7 +105,7 @@ def soak(*extra: str) -> int:
 
 
 def fuzz(*extra: str) -> int:
-    """Search every parser for bytes that it cannot take, `FUZZ_SECONDS` each; the fuzzer is installed for it."""
+    """Search every parser for bytes that it cannot take, `FUZZ_SECONDS` each; installs the fuzzer."""
     lock = ROOT / "requirements" / "fuzz.lock"
     if not pip("--require-hashes", "-r", str(lock)):
         sys.exit(f"bootstrap: the packages of {lock} could not be installed, see pip's message above")

@@ -11,8 +11,6 @@ import json
 import os
 import socket
 import struct
-import subprocess
-import sys
 import tarfile
 import time
 import zipfile
@@ -20,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from apart import call_apart
 
 ROOT = Path(__file__).resolve().parent.parent
 ALIGNMENT, QUERY = "data.msa:read_alignment", "data.query:sequence_of"
@@ -35,38 +34,12 @@ FURTHER = {
 }
 GIGABYTE = 10**9
 
-CHILD = """
-import importlib, json, resource, sys
-name, path, further, limit = json.loads(sys.argv[1])
-module, function = name.split(":")
-read = getattr(importlib.import_module(module), function)
-import data.search, data.mapping  # what is imported late counts as the base
-base = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (base + limit, base + limit))
-try:
-    found = read(path, *further)
-    said = {"kind": "", "said": str(found)[:200]}
-except Exception as error:
-    domain = any(base.__name__ == "CovarionError" for base in type(error).__mro__)
-    said = {"kind": ("" if domain else "NOT OURS: ") + type(error).__name__, "said": str(error)}
-status = open("/proc/self/status").read()  # getrusage would count the process that started this one
-said["peak_mb"] = int(status.split("VmHWM:")[1].split()[0]) // 1024
-print(json.dumps(said))
-"""
 
-
-def read_apart(name, path, more_mb=400, seconds=60):
+def read_apart(name, path, more_mb=400):
     """What a reader says of a path, in a process that may take `more_mb` beyond what its imports take."""
-    arguments = json.dumps([name, str(path), FURTHER.get(name, []), more_mb * 2**20])
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, arguments],
-        cwd=Path(path).parent if Path(path).parent.is_dir() else ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=seconds, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout) | {"seconds": time.monotonic() - start}
+    answers = call_apart(name, [str(path)], FURTHER.get(name, []), more_mb, str(Path(path).parent), 240)
+    assert answers, "the process was killed, or hangs"
+    return answers[0]
 
 
 def sparse(path, head, size):
@@ -111,8 +84,8 @@ def test_a_row_of_a_gigabyte_in_short_lines(tmp_path):
 @pytest.mark.parametrize(
     ("reader", "head", "block"),
     [
-        (ALIGNMENT, b">q\nMKVLWE\n", b">a\nMKVLWE\n" * 2**17),
-        (WRITTEN, b"# STOCKHOLM 1.0\n", b"#=GF CC remark\n" * 2**16),
+        (ALIGNMENT, b">q\nMKVLWE\n", b">a\n" + b"MKVLWE\n" * 10 + b"M" * 10**6 + b"\n"),
+        (WRITTEN, b"# STOCKHOLM 1.0\n", b"#=GF CC " + b"remark " * 2**17 + b"\n"),
         (STRUCTURE, b"HEADER\n", b"REMARK\n" * 2**17),
         (MMCIF, b"data_x\n", b"# remark\n" * 2**17),
         (MAP, b"PFRMAT RR\n", b"1 4 0 8 0.9\n" * 2**16),
@@ -124,7 +97,7 @@ def test_gzip_bombs(tmp_path, reader, head, block):
     said = read_apart(reader, path, more_mb=800)
     assert said["kind"] in ("AlignmentError", "StructureError", "MapError"), said
     assert "unpacks to too much" in said["said"] or "holds more than" in said["said"]
-    assert said["seconds"] < 40
+    assert said["cpu"] < 20
 
 
 def npy(header_shape, body=b"", descr="'<f4'"):
@@ -232,36 +205,16 @@ NO_FILES = {
 @pytest.mark.parametrize("reader", [ALIGNMENT, STRUCTURE, MAP, TABLE, ARRAYS, JSON, SCORES])
 def test_what_is_no_file(tmp_path, monkeypatch, reader):
     monkeypatch.chdir(tmp_path)  # the path of a socket must be short
-    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + NO_FILE_CHILD
     for make, _ in NO_FILES.values():
         make(Path(f"x{len(list(tmp_path.iterdir()))}"))
-    arguments = [f"x{number}" for number in range(len(NO_FILES))] + ["a\0b", "x" * 5000]
-    done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps([reader, arguments, FURTHER.get(reader, [])])],
-        capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
-    assert len(found) == len(arguments)
+    paths = [f"x{number}" for number in range(len(NO_FILES))] + ["a\0b", "x" * 5000]
+    answers = call_apart(reader, paths, FURTHER.get(reader, []), 400, str(tmp_path), 120)
+    assert len(answers) == len(paths), "opening a pipe waits for ever"
+    assert all(answer["kind"].endswith("Error") for answer in answers)
+    assert not any(answer["kind"].startswith("NOT OURS") for answer in answers), answers
+    found = [answer["said"] for answer in answers]
     for (_, expected), text in zip(NO_FILES.values(), found, strict=False):
         assert expected in text or (reader == MAP and "no such map" in text)
-
-
-NO_FILE_CHILD = """
-import importlib, json, signal
-signal.alarm(20)  # opening a pipe would wait for ever
-name, paths, further = json.loads(sys.argv[1])
-module, function = name.split(":")
-read = getattr(importlib.import_module(module), function)
-from data.errors import CovarionError
-said = []
-for path in paths:
-    try:
-        read(path, *further)
-    except CovarionError as error:
-        said.append(str(error))
-print(json.dumps(said))
-"""
 
 
 @pytest.mark.parametrize(
