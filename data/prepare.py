@@ -1,5 +1,6 @@
 """The two stages between files of the world and arrays: alignment.npz and truth.npz."""
 
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -11,7 +12,7 @@ from data.contacts import save_truth, true_distances
 from data.errors import AlignmentError, FetchError
 from data.mapping import best_row, map_query
 from data.msa import crop, filter_alignment, read_alignment
-from data.search import protein_sequence
+from data.query import protein_sequence
 from data.store import load_arrays, load_json, save_arrays
 from data.structure import read_chain
 
@@ -92,7 +93,7 @@ def require_origin(path: str | Path, cell: str, query: str = "") -> None:
     cell : str
         What the row names now.
     query : str
-        Of the row; held against what a search was made for.
+        What a search is asked for, sequence or FASTA path; empty where the source is no search.
 
     Raises
     ------
@@ -102,9 +103,8 @@ def require_origin(path: str | Path, cell: str, query: str = "") -> None:
     found = load_json(f"{path}.json")
     found = found if isinstance(found, dict) else {}
     brought = str(found.get("cell", ""))
-    searched = found.get("query")
-    if brought == cell and searched not in (None, protein_sequence(query) if query else None):
-        brought, cell = f"{cell} for {str(searched)[:60]}", f"{cell} for {query[:60]}"
+    if brought == cell and query and not _same_search(found.get("search"), protein_sequence(query)):
+        brought, cell = f"{cell} for another query", f"{cell} for {query[:60]}"
     if brought != cell:
         raise FetchError(
             "the file was fetched for another row of the same name",
@@ -112,6 +112,13 @@ def require_origin(path: str | Path, cell: str, query: str = "") -> None:
             value=f"{brought}, where this row names {cell}",
             remedy="give each protein table a folder of its own: --config resources=DIR; or delete the file",
         )
+
+
+def _same_search(search: Any, sequence: str) -> bool:
+    """Whether a search was made for this sequence, by what its record says."""
+    known = search if isinstance(search, dict) else {}
+    digest = hashlib.sha256(sequence.encode()).hexdigest()
+    return known.get("query", sequence) == sequence and known.get("query_sha256", digest) == digest
 
 
 def map_structure(

@@ -1,5 +1,6 @@
 """From alignment file to alignment.npz: regions keep the query's numbers, useless queries are named."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -43,11 +44,14 @@ def test_a_file_of_another_row_is_refused(tmp_path):
         require_origin(path, "pfam:PF00002")
 
 
-def test_a_search_for_another_query_is_refused(tmp_path):
+@pytest.mark.parametrize("record", ["query", "query_sha256"])
+def test_a_search_for_another_query_is_refused(tmp_path, record):
     path = tmp_path / "p.a3m.gz"
-    save_json(f"{path}.json", {"cell": "colabfold:env", "query": "MKVLWE"})
+    digest = hashlib.sha256(b"MKVLWE").hexdigest()
+    known = {"query": "MKVLWE"} if record == "query" else {"query_sha256": digest}
+    save_json(f"{path}.json", {"cell": "colabfold:env", "search": known})
     require_origin(path, "colabfold:env", "MKV-LWE")
-    with pytest.raises(FetchError, match=r"colabfold:env for MKVLWE, where this row names .* for MKVLWW"):
+    with pytest.raises(FetchError, match=r"env for another query, where this row names .* for MKVLWW"):
         require_origin(path, "colabfold:env", "MKVLWW")
 
 

@@ -3,7 +3,6 @@
 Everything that the rules look up stands here, so that it can be tested without running Snakemake.
 """
 
-import contextlib
 import hashlib
 import json
 import random
@@ -11,8 +10,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import jsonschema
 
 from data.errors import ConfigError
 from data.families import CLUSTER, read_families, read_folds
@@ -22,50 +19,11 @@ from data.search import PROGRAMS
 from data.table import PATHS, ProteinRow, read_proteins
 from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig
 from nets.shipped import find_weights
+from workflow.settings import SCHEMAS, checked_config
 
 ROOT = Path(__file__).resolve().parent.parent
-SCHEMAS = ROOT / "workflow" / "schemas"
 SHIPPED = "refined"
 FOLDS_A_JOB = 50
-
-
-def _typed(value: Any, schema: dict[str, Any]) -> Any:
-    """The value with texts read as the number or boolean that the schema asks for.
-
-    ``--config key=true`` and nested values on the command line reach us as text.
-    """
-    if isinstance(value, dict):
-        known = schema.get("properties", {})
-        return {key: _typed(part, known.get(key, {})) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_typed(part, schema.get("items", {})) for part in value]
-    if isinstance(value, str) and schema.get("type") in ("boolean", "integer", "number"):
-        with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(value.lower())
-    return value
-
-
-def checked_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with typed values, held against its closed schema.
-
-    Raises
-    ------
-    ConfigError
-        Lists every key that breaks it, with the value and what is allowed.
-    """
-    schema = json.loads((SCHEMAS / "config.schema.json").read_text())
-    config = _typed(config, schema)
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(config), key=lambda e: list(map(str, e.absolute_path)))
-    if errors:
-        shown = [f"{'/'.join(map(str, e.absolute_path)) or 'top level'}: {e.message}" for e in errors]
-        raise ConfigError(
-            "the configuration breaks its schema",
-            file="config",
-            value="; ".join(shown),
-            remedy="config/config.yaml holds every key with its meaning",
-        )
-    return config
 
 
 @dataclass(frozen=True)
@@ -212,6 +170,10 @@ class Plan:
         if self.accession(protein):
             return f"{self.config['resources']}/queries/{protein}.fasta"
         return self.row(protein).query.removeprefix("uniprot:")
+
+    def searched_query(self, protein: str) -> str:
+        """What the alignment is a search for; empty where its source is none."""
+        return self.query(protein) if self.source(protein).needs_query else ""
 
     def query_row(self, protein: str) -> str:
         """What names the query's row in the alignment; empty where it is the first."""

@@ -4,7 +4,7 @@ from data.prepare import prepare_alignment, require_origin
 from workflow.stage import stage
 
 with stage(snakemake):
-    require_origin(snakemake.input.alignment, snakemake.params.cell, snakemake.params.query)
+    require_origin(snakemake.input.alignment, snakemake.params.cell, snakemake.params.searched)
     prepare_alignment(
         snakemake.input.alignment,
         snakemake.output[0],
