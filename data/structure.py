@@ -16,8 +16,8 @@ import gemmi
 import numpy as np
 
 from data.errors import StructureError
+from data.header_places import place_by_numbers
 from data.limits import LARGEST_STRUCTURE, memory_bound, open_bytes
-from data.numbering import place_by_numbers
 from data.store import atomic_path, sha256
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ ONLY_IN = {
     "tenacity": {"data/client.py"},
     "torch": {"nets/", "dca/device.py"},
     "numba": {"dca/"},
-    "gemmi": {"data/structure.py", "data/mapping.py", "data/numbering.py"},
+    "gemmi": {"data/structure.py", "data/mapping.py", "data/header_places.py"},
     "Bio": {"data/structure.py", "data/mapping.py"},
 }
 
