@@ -125,6 +125,9 @@ def main(arguments: list[str]) -> int:
         "test": lambda: run(*TESTS, "-m", "not slow and not slurm and not browser and not gpu", *extra),
         "test-slow": lambda: run(*TESTS, "-m", "slow and not slurm and not gpu", *extra),
         "test-browser": lambda: run(*TESTS, "-m", "browser", *extra),
+        "screenshots": lambda: run(
+            str(PYTHON), "tests/screenshots.py", *(extra or ["results/demo", "results/screenshots"])
+        ),
         "test-faults": lambda: run(str(PYTHON), "tests/faults.py", *extra),
         "soak": lambda: soak(*extra),
         "fuzz": lambda: fuzz(*extra),

@@ -48,7 +48,7 @@ PEER_NAMES = ("ccmpred", "plmc")
 # A method's name in the table under a correction; APC, the default everywhere, has the method's own
 LABELS = {name: "{}" if name == "apc" else f"{{}} {name}" for name in CORRECTIONS}
 RANGES = ("long", "medium+long")
-COLUMNS = ("cluster", "split", "length", "n_seq", "neff", *scoring.COLUMNS)
+COLUMNS = ("cluster", "split", "length", "n_seq", "neff", *scoring.MEASURED)
 ROWS_OF_A_MAP = len(RANGES) * (len(scoring.CUTS) + 1)  # the cuts and the average precision
 
 

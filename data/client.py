@@ -8,8 +8,8 @@ import logging
 import re
 import tempfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -68,6 +68,8 @@ class Network:
         Whether a query may be sent to a search server.
     longest_search : float
         Seconds that a search server may take for one query.
+    fallbacks : dict of str to tuple of str
+        Sources of structures that are asked, in order, when one fails.
     """
 
     cache: Path | None = None
@@ -79,6 +81,7 @@ class Network:
     slots: int = 2
     remote_search: bool = False
     longest_search: float = 3600.0
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def download(

@@ -12,9 +12,10 @@ from typing import Any, Literal, TypeVar
 
 from data.client import Network, download
 from data.errors import AlignmentError, FetchError, StructureError
+from data.models import MODEL_SOURCES
 from data.msa import write_a3m
 from data.query import write_sequence
-from data.registry import Source
+from data.registry import BaseUrls, Source
 from data.rows import container, numbered_lines
 from data.structure import write_mmcif
 
@@ -53,6 +54,8 @@ class Request:
         Name, sequence or path of a FASTA file.
     protein : str
         Name of the row.
+    base_urls : dict
+        Base URLs of all sources that the configuration names, for a source that turns to another.
     """
 
     cell: str
@@ -65,6 +68,7 @@ class Request:
     network: Network = field(default_factory=Network)
     query: str = ""
     protein: str = ""
+    base_urls: BaseUrls = field(default_factory=dict)
 
 
 # What a getter gives: the writer's report (with ``sha256`` and ``format`` of what arrived), and the origin
@@ -114,10 +118,11 @@ def from_first_base(request: Request, get: Callable[[str, Network], T]) -> T:
 def fetch_address(request: Request, url: str, network: Network) -> Delivery:
     """Download one address and write it in our form; what cannot be used is not kept in the cache."""
     content: dict[str, Any] = {}
+    model = request.source.name in MODEL_SOURCES
 
     def use(arrived: Path) -> None:
         refuse_wrong_content(arrived, url, request.kind)
-        content.update(normalise_download(arrived, request.destination, request.kind, url))
+        content.update(normalise_download(arrived, request.destination, request.kind, url, model))
         content["version"] = _version(arrived, request.source.version_line)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -140,15 +145,20 @@ def _version(path: Path, pattern: str) -> str:
     return next((match[1] for match in found if match), "")
 
 
-def normalise(path: Path, destination: str | Path, kind: Kind) -> dict[str, Any]:
-    """Write a file in the pipeline's form: gzip A3M, gzip mmCIF or FASTA; returns the writer's report."""
-    return _WRITERS[kind](path, destination)
+def normalise(path: Path, destination: str | Path, kind: Kind, model: bool = False) -> dict[str, Any]:
+    """Write a file in the pipeline's form: gzip A3M, gzip mmCIF or FASTA; returns the writer's report.
+
+    A predicted model (`model`) is marked as one in its file.
+    """
+    return write_mmcif(path, destination, model=True) if model else _WRITERS[kind](path, destination)
 
 
-def normalise_download(path: Path, destination: str | Path, kind: Kind, url: str) -> dict[str, Any]:
+def normalise_download(
+    path: Path, destination: str | Path, kind: Kind, url: str, model: bool = False
+) -> dict[str, Any]:
     """As `normalise`; a file that cannot be read is the source's fault, and the error names its address."""
     try:
-        return normalise(path, destination, kind)
+        return normalise(path, destination, kind, model)
     except (AlignmentError, StructureError) as error:
         raise FetchError(
             f"what arrived cannot be used: {error.problem}",

@@ -96,6 +96,9 @@ def _chain_as_written(value: str) -> str:
 # https://www.uniprot.org/help/accession_numbers, and an isoform
 UNIPROT = r"([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-[0-9]{1,3})?"
 
+_CANONICAL = UNIPROT.removesuffix("(-[0-9]{1,3})?")
+_PDB = "[0-9][A-Z0-9]{3}"
+
 SOURCES = {
     source.name: source
     for source in (
@@ -197,7 +200,7 @@ SOURCES = {
         Source(
             "pdb",
             ("structure",),
-            r"[0-9][A-Z0-9]{3}",
+            _PDB,
             "pdb:2NRF",
             base="https://files.rcsb.org/download",
             url="{base}/{accession}.cif.gz",
@@ -206,6 +209,59 @@ SOURCES = {
             citation="Berman et al. 2000, Nucleic Acids Res. 28, 235-242",
             pause=0.2,
         ),
+        Source(  # the entry as in the archive, with SIFTS numbers of UniProt per residue
+            "pdbe",
+            ("structure",),
+            _PDB.lower(),
+            "pdbe:2NRF",
+            base="https://www.ebi.ac.uk/pdbe/entry-files/download",
+            url="{base}/{accession}_updated.cif",
+            tidy=str.lower,
+            format="mmCIF with SIFTS",
+            licence="CC0-1.0 (PDB archive); EMBL-EBI terms of use (added annotation)",
+            citation="Armstrong et al. 2020, Nucleic Acids Res. 48, D335-D343; "
+            "Dana et al. 2019, Nucleic Acids Res. 47, D482-D489 (SIFTS)",
+            pause=0.2,
+        ),
+        Source(  # refined and rebuilt anew: other coordinates than the archive's
+            "pdbredo",
+            ("structure",),
+            _PDB.lower(),
+            "pdbredo:2NRF",
+            base="https://pdb-redo.eu/db",
+            url="{base}/{accession}/{accession}_final.cif",
+            tidy=str.lower,
+            format="mmCIF",
+            licence="PDB-REDO usage policy (https://pdb-redo.eu/license): free with attribution",
+            citation="Joosten et al. 2014, IUCrJ 1, 213-220",
+            pause=1.0,
+        ),
+        Source(  # a predicted model; the service names the files, whose names change with each version
+            "afdb",
+            ("structure",),
+            _CANONICAL,
+            "afdb:P69905",
+            base="https://alphafold.ebi.ac.uk/api",
+            url="{base}/prediction/{accession}",
+            format="JSON that names ModelCIF and PAE files",
+            licence="CC-BY-4.0",
+            citation="Varadi et al. 2024, Nucleic Acids Res. 52, D368-D375; "
+            "Jumper et al. 2021, Nature 596, 583-589",
+            pause=0.2,
+        ),
+        Source(  # the best experimental chain of a protein, delivered by pdbe
+            "uniprot",
+            ("structure",),
+            _CANONICAL,
+            "uniprot:P69905",
+            base="https://www.ebi.ac.uk/pdbe/api",
+            url="{base}/mappings/best_structures/{accession}",
+            format="JSON that names entries and chains",
+            licence="EMBL-EBI terms of use",
+            citation="Dana et al. 2019, Nucleic Acids Res. 47, D482-D489 (SIFTS)",
+            pause=0.2,
+        ),
+        Source("model", ("structure",), r".+", "model:models/dhfr.pdb", marks=("",)),
     )
 }
 

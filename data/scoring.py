@@ -10,21 +10,32 @@ from pathlib import Path
 
 import numpy as np
 
-from data.contacts import CUTOFF, Truth, contact_map, truth_from_file
+from data.comparisons import CHAIN, comparisons
+from data.contacts import CUTOFF, Truth, contact_map
 from data.errors import CovarionError, MapError
+from data.models import EXPERIMENT, MODEL
 from data.store import load_arrays, load_table, save_text
+from data.truth_file import truth_from_file
 
 # Name -> smallest and largest sequence separation
 RANGES = {"short": (6, 11), "medium": (12, 23), "long": (24, None), "medium+long": (12, None)}
 CUTS = {"L/10": 10, "L/5": 5, "L/2": 2, "L": 1}
-COLUMNS = ("protein", "method", "range", "cut", "k", "precision", "ceiling", "pairs", "contacts")
+MEASURED = ("protein", "method", "range", "cut", "k", "precision", "ceiling", "pairs", "contacts")
+COLUMNS = (*MEASURED, "against")
+# Against a predicted model: agreement of two predictions, in a table of its own
+AGREEMENT_COLUMNS = tuple("agreement" if name == "precision" else name for name in COLUMNS)
 
 DEPTH_BINS = ("< 30", "30-100", "100-300", "300-1,000", "1,000-3,000", "> 3,000")
 _DEPTH_EDGES = (30, 100, 300, 1000)
 
 
 def score_map(
-    score: np.ndarray, truth: Truth, protein: str, method: str, cutoff: float = CUTOFF
+    score: np.ndarray,
+    truth: Truth,
+    protein: str,
+    method: str,
+    cutoff: float = CUTOFF,
+    against: str = CHAIN,
 ) -> list[dict]:
     """Score one map: precision at L/10, L/5, L/2, L and average precision, for each range.
 
@@ -42,6 +53,8 @@ def score_map(
         Copied into the rows.
     cutoff : float
         Angstrom.
+    against : str
+        What `truth` is, as `data.comparisons.Comparison` names it.
 
     Returns
     -------
@@ -57,35 +70,45 @@ def score_map(
     score = np.asarray(score)
     _check_map(score, truth, protein, method)
     contacts = contact_map(truth.distance, cutoff)
+    known = ~np.isnan(truth.distance) & truth.resolved[:, None] & truth.resolved
     rows = []
     for name, (smallest, largest) in RANGES.items():
-        hits = _ranked_hits(score, contacts, truth.resolved, smallest, largest)
+        hits = _ranked_hits(score, contacts, known, smallest, largest)
         counts = {"pairs": len(hits), "contacts": int(hits.sum())}
         for cut, (k, precision, ceiling) in _precisions(hits, len(score)).items():
             head = {"protein": protein, "method": method, "range": name, "cut": cut}
-            rows.append(head | {"k": k, "precision": precision, "ceiling": ceiling} | counts)
+            values = {"k": k, "precision": precision, "ceiling": ceiling}
+            rows.append(head | values | counts | {"against": against})
     return rows
 
 
 def score_files(
-    protein: str, truth_path: str | Path, map_paths: Sequence[str | Path], out: str | Path
+    protein: str,
+    truth_path: str | Path,
+    map_paths: Sequence[str | Path],
+    out: str | Path,
+    agreement: str | Path = "",
 ) -> None:
-    """Score every map of a protein's map files and write ``scores.tsv``.
+    """Score every map of a protein's map files and write ``scores.tsv`` and ``agreement.tsv``.
 
     Of a refiner's file (``refined*.npz``) the array ``contact`` is scored under the file's name; of any
-    other each square array is, under its own name, but for raw maps (suffix ``_raw``).
+    other each square array is, under its own name, but for raw maps (suffix ``_raw``). Rows against the
+    first chain come first, then those of `data.comparisons.comparisons`. What is measured against
+    experiments goes to `out`, against predicted models to `agreement` (nowhere, without a path).
 
     Raises
     ------
     MapError, StructureError, CovarionError
         A file cannot be read, or a map does not fit the truth.
     """
-    truth = truth_from_file(truth_path)
-    rows = []
-    for path in map(Path, map_paths):
-        for method, score in _maps_of(path).items():
-            rows += score_map(score, truth, protein, method)
-    write_scores(out, rows)
+    maps = {name: score for path in map(Path, map_paths) for name, score in _maps_of(path).items()}
+    rows: dict[str, list[dict]] = {EXPERIMENT: [], MODEL: []}
+    for part in comparisons(truth_from_file(truth_path)):
+        for method, score in maps.items():
+            rows[part.kind] += score_map(score, part.truth, protein, method, against=part.against)
+    write_scores(out, rows[EXPERIMENT])
+    if agreement:
+        write_scores(agreement, rows[MODEL], AGREEMENT_COLUMNS)
 
 
 def _maps_of(path: Path) -> dict[str, np.ndarray]:
@@ -117,11 +140,11 @@ def _check_map(score: np.ndarray, truth: Truth, protein: str, method: str) -> No
 
 
 def _ranked_hits(
-    score: np.ndarray, contacts: np.ndarray, resolved: np.ndarray, smallest: int, largest: int | None
+    score: np.ndarray, contacts: np.ndarray, known: np.ndarray, smallest: int, largest: int | None
 ) -> np.ndarray:
     """Whether each ranked pair of a range is a contact, best score first, bool [pairs]."""
     i, j = np.triu_indices(len(score), smallest)
-    keep = resolved[i] & resolved[j]
+    keep = known[i, j]
     if largest is not None:
         keep &= j - i <= largest
     i, j = i[keep], j[keep]
@@ -156,9 +179,17 @@ def average_precision(hits: np.ndarray) -> float:
     return float(((np.arange(len(ranks)) + 1) / (ranks + 1)).mean())
 
 
-def write_scores(path: str | Path, rows: Sequence[dict]) -> None:
-    """Write rows of `score_map` as a tab-separated table, floats with six digits, NaN as ``nan``."""
-    lines = ["\t".join(COLUMNS)]
+def write_scores(path: str | Path, rows: Sequence[dict], columns: Sequence[str] = COLUMNS) -> None:
+    """Write rows of `score_map` as a tab-separated table, floats with six digits, NaN as ``nan``.
+
+    Parameters
+    ----------
+    path : path
+    rows : sequence of dict
+    columns : sequence of str
+        `COLUMNS`, or `AGREEMENT_COLUMNS`, where the precision is called agreement.
+    """
+    lines = ["\t".join(columns)]
     lines += ["\t".join(_cell(row[column]) for column in COLUMNS) for row in rows]
     save_text(path, "\n".join(lines) + "\n")
 
@@ -167,8 +198,14 @@ def _cell(value: object) -> str:
     return f"{value:.6f}" if isinstance(value, float) else str(value)
 
 
-def read_scores(path: str | Path) -> list[dict]:
-    """Read a table of `write_scores`.
+def read_scores(path: str | Path, against: str | None = CHAIN) -> list[dict]:
+    """Read a table of `write_scores`; of ``agreement.tsv`` the key of the value is ``agreement``.
+
+    Parameters
+    ----------
+    path : path
+    against : str or None
+        Rows against this alone, by default the first chain, which means and pages go by; None: all.
 
     Raises
     ------
@@ -176,16 +213,24 @@ def read_scores(path: str | Path) -> list[dict]:
         The file is missing, has other columns, or a number that is none.
     """
     try:
-        return [_typed(row) for row in load_table(path, COLUMNS)]
-    except (CovarionError, ValueError) as error:
+        found = load_table(path)
+        with open(path, encoding="utf-8-sig") as stream:  # a table of a model holds its header alone
+            header = tuple(stream.readline().rstrip("\r\n").split("\t"))
+        # MEASURED: a table of version 0.1
+        if header not in (COLUMNS, AGREEMENT_COLUMNS, MEASURED):
+            raise ValueError(f"columns {header}")
+        typed = [_typed({"against": CHAIN} | row) for row in found]
+    except (CovarionError, ValueError, TypeError) as error:
         raise CovarionError(
             "not a table of scores", file=path, value=error, remedy="delete it and run again"
         ) from error
+    return [row for row in typed if against in (None, row["against"])]
 
 
 def _typed(row: dict[str, str]) -> dict:
     whole = {name: int(row[name]) for name in ("k", "pairs", "contacts")}
-    return dict(row) | whole | {name: float(row[name]) for name in ("precision", "ceiling")}
+    value = "agreement" if "agreement" in row else "precision"
+    return dict(row) | whole | {name: float(row[name]) for name in (value, "ceiling")}
 
 
 def bootstrap_mean(

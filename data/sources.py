@@ -13,6 +13,7 @@ from data.client import Network
 from data.colabfold_folder import from_folder
 from data.delivery import Delivery, Kind, Request, from_address, normalise
 from data.errors import FetchError
+from data.models import MODEL_SOURCES
 from data.open_protein_set import from_chain
 from data.registry import (
     SOURCES,
@@ -25,6 +26,7 @@ from data.registry import (
 )
 from data.remote_search import from_search_server
 from data.store import save_json, sha256
+from data.structure_sources import from_alphafold, from_best_structure, from_entry, write_pae
 
 __all__ = ["SOURCES", "Source", "fetch", "network_of", "parse_cell"]
 
@@ -50,7 +52,8 @@ def fetch(
     kind : str
         ``alignment`` (written as gzip A3M), ``structure`` (gzip mmCIF) or ``sequence`` (FASTA).
     destination : path
-        File to write, in one step; the provenance goes to the same name with ``.json`` added.
+        File to write, in one step; the provenance goes to the same name with ``.json`` added, the
+        predicted aligned error of a structure (empty for all but models) to ``.pae.npz`` beside it.
     base_urls : dict, optional
         Base URL per source, or several to be tried in this order, instead of the registry's (mirrors, tests).
     base_directory : path
@@ -68,7 +71,7 @@ def fetch(
         ``cell``, ``source``, ``url`` or ``path``, ``time`` (UTC, ISO 8601), ``version`` (of the entry) and
         ``release`` (of the source; both empty where it tells none), ``licence``, ``citation``, for searches
         ``search`` (its settings), ``sha256`` (of what arrived), ``format``, ``content`` (report of the
-        writer), ``output_sha256``.
+        writer), ``output_sha256``; of structures also what `data.structure_sources` adds.
 
     Raises
     ------
@@ -100,9 +103,13 @@ def fetch(
         network,
         query,
         protein,
+        base_urls or {},
     )
+    if kind == "structure":
+        write_pae(destination)  # none, unless the source has one
     content, origin = getter(request)
     known = {"cell": cell, "source": name, "version": "", "release": ""}
+    origin["version"] = origin.get("version") or content.get("revision", "")
     provenance = known | origin | _record(content, destination)
     save_json(f"{destination}.json", provenance)
     return provenance
@@ -119,7 +126,8 @@ def _from_package(request: Request) -> Delivery:
 
 
 def _from_disk(request: Request, path: Path, terms: dict[str, str]) -> Delivery:
-    content = normalise(path, request.destination, request.kind)
+    model = request.source.name in MODEL_SOURCES
+    content = normalise(path, request.destination, request.kind, model)
     return content, {"path": str(path), "time": datetime.now(UTC).isoformat(timespec="seconds"), **terms}
 
 
@@ -130,6 +138,12 @@ GETTERS: dict[str, Callable[[Request], Delivery]] = {
     "folder": from_folder,
     "colabfold": from_search_server,
     "openproteinset": from_chain,
+    "model": _from_path,
+    "pdb": from_entry,
+    "pdbe": from_entry,
+    "pdbredo": from_entry,
+    "afdb": from_alphafold,
+    "uniprot": from_best_structure,
 }
 
 
@@ -138,6 +152,8 @@ def network_of(settings: dict[str, Any]) -> Network:
     known = {"remote_search": settings.get("allow_remote_search", False)}
     same = ("offline", "attempts", "timeout", "slots", "longest_search")
     known |= {name: settings[name] for name in same if name in settings}
+    if "fallbacks" in settings:
+        known["fallbacks"] = {name: tuple(others) for name, others in settings["fallbacks"].items()}
     if settings.get("cache"):
         known["cache"] = Path(settings["cache"])
     if "largest_gb" in settings:

@@ -3,10 +3,9 @@
 The point is C-beta (C-alpha for glycine), as contact definitions of the field have it.
 """
 
+import contextlib
 import gzip
 import logging
-import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -16,13 +15,13 @@ import gemmi
 import numpy as np
 
 from data.errors import StructureError
-from data.header_places import place_by_numbers
-from data.limits import LARGEST_STRUCTURE, memory_bound, open_bytes
+from data.models import EXPERIMENT, MODEL, claims_to_be_model, local_confidence, mark_as_model
+from data.numbering import UniProtNumbers, uniprot_numbers
 from data.store import atomic_path, sha256
+from data.structure_file import entity_of, is_amino_acid, parse_structure, revision_of
 
 log = logging.getLogger(__name__)
 
-_FIRST_WORD = re.compile(r"(?:\s++|#[^\n]*+\n)*+data_", re.IGNORECASE)
 _AMINO_ACIDS = frozenset("ACDEFGHIKLMNPQRSTVWY")
 _PEPTIDES = {gemmi.PolymerType.PeptideL, gemmi.PolymerType.PeptideD}
 
@@ -48,6 +47,16 @@ class Chain:
         Entry code of the file's header, else the file's name without endings.
     notes : list of str
         What a person should know: how the chain was found, what is missing, what stood in.
+    label : str
+        Label name (``_atom_site.label_asym_id``).
+    entity : str
+        Entity of the file that the chain is a copy of.
+    model : bool
+        Whether this is a predicted model, not an experiment.
+    plddt : float32 [R] or None
+        Confidence of a predicted model's residues, 0 to 100, NaN where none is given.
+    uniprot : UniProtNumbers or None
+        Number of each residue in UniProt, where the file tells.
     """
 
     name: str
@@ -57,94 +66,16 @@ class Chain:
     source: str
     entry: str
     notes: list[str] = field(default_factory=list)
+    label: str = ""
+    entity: str = ""
+    model: bool = False
+    plddt: np.ndarray | None = None
+    uniprot: UniProtNumbers | None = None
 
     @property
     def resolved(self) -> np.ndarray:
         """Which residues have a point, bool [R]."""
         return ~np.isnan(self.position).any(axis=1)
-
-
-def _read_bytes(path: str | Path) -> bytes:
-    try:
-        with open_bytes(path, StructureError, LARGEST_STRUCTURE) as stream:
-            return stream.read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise StructureError(
-            "the compressed data is damaged or cut off", file=path, value=error, remedy="get the file again"
-        ) from error
-    except OSError as error:
-        raise StructureError(
-            "cannot be read", file=path, value=error.strerror or error, remedy="check the path"
-        ) from error
-
-
-def _is_mmcif(text: str) -> bool:
-    """Whether text is mmCIF: its first word that is not a comment opens a data block."""
-    return _FIRST_WORD.match(text) is not None
-
-
-def _parse(path: str | Path) -> tuple[gemmi.Structure, bool, str]:
-    """Structure with entities and sequence numbers set, whether it came as mmCIF, and the text."""
-    with memory_bound(path, StructureError):
-        text = _read_bytes(path).decode("latin-1")
-        mmcif = _is_mmcif(text)
-    try:
-        # Both formats are ASCII and PDB goes by columns: another byte must stay one character
-        plain = text if text.isascii() else text.encode("ascii", "replace").decode()
-        structure = _structure_of_cif(plain) if mmcif else gemmi.read_pdb_string(plain)
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise StructureError(
-            "cannot be parsed", file=path, value=str(error)[:200], remedy="give a PDB or mmCIF file"
-        ) from error
-    if len(structure) == 0 or not any(len(chain) for chain in structure[0]):
-        raise StructureError(
-            "no atoms",
-            file=path,
-            value=" ".join(text[:60].split()),
-            remedy="give a PDB or mmCIF file with coordinates",
-        )
-    structure.merge_chain_parts()
-    _name_blank_chains(structure)
-    structure.setup_entities()
-    if not mmcif and "\nTER" not in text:
-        _extend_polymers(structure)
-    structure.assign_label_seq_id()
-    if not mmcif:
-        place_by_numbers(structure)
-    return structure, mmcif, text
-
-
-def _extend_polymers(structure: gemmi.Structure) -> None:
-    """Let a chain go on to its last ATOM record where no TER says its end.
-
-    Without TER a residue that gemmi does not know would end the chain, and the rest be lost in silence.
-    """
-    for chain in (chain for model in structure for chain in model):
-        ends = [
-            k for k, residue in enumerate(chain, 1) if residue.het_flag == "A" and _is_amino_acid(residue)
-        ]
-        polymer = chain.get_polymer()
-        if len(polymer) and ends:
-            subchain = polymer.subchain_id()
-            for residue in list(chain)[len(polymer) : ends[-1]]:
-                residue.subchain, residue.entity_type = subchain, gemmi.EntityType.Polymer
-
-
-def _structure_of_cif(text: str) -> gemmi.Structure:
-    document = gemmi.cif.read_string(text)
-    blocks = [block for block in document if block.find_values("_atom_site.Cartn_x")]
-    if not blocks:
-        raise ValueError("no data block with _atom_site")
-    return gemmi.make_structure_from_block(blocks[0])
-
-
-def _name_blank_chains(structure: gemmi.Structure) -> None:
-    """Call a chain without a name A, so that it can be named in a table and written as mmCIF."""
-    for model in structure:
-        taken = {chain.name for chain in model}
-        for chain in model:
-            if not chain.name.strip() and "A" not in taken:
-                chain.name = "A"
 
 
 def read_chain(path: str | Path, chain: str = "", model: int | None = None) -> Chain:
@@ -159,8 +90,8 @@ def read_chain(path: str | Path, chain: str = "", model: int | None = None) -> C
     path : path
         PDB or mmCIF, plain or gzip, found from the content.
     chain : str
-        Author chain name; in mmCIF the label name is accepted too (with a note). Empty: the first
-        protein chain.
+        Author chain name; in mmCIF the label name is accepted too (with a note). ``auth=A`` and
+        ``label=A`` say which of the two is meant. Empty: the first protein chain.
     model : int
         Model number as the file has it; the first model by default.
 
@@ -170,22 +101,62 @@ def read_chain(path: str | Path, chain: str = "", model: int | None = None) -> C
         The file is missing, damaged, in no known format or without protein; the model or chain is not
         there; the chain has C-alpha atoms only, or no residue with the atom that is needed.
     """
-    structure, mmcif, _ = _parse(path)
+    structure, block, _ = parse_structure(path)
     chosen = _model(structure, model, path)
-    peptides = _peptides(chosen)
-    name, residues, notes = _pick(peptides, chain, mmcif, path)
+    name, residues, notes = _pick(_peptides(chosen), chain, block is not None, path)
     if len(structure) > 1:
         notes.append(f"model {chosen.num} of {len(structure)}")
+    return _chain(structure, block, (name, residues, notes), path)
+
+
+def read_chains(path: str | Path) -> list[Chain]:
+    """All protein chains of the first model that `read_chain` would read, in the order of the file."""
+    structure, block, _ = parse_structure(path)
+    found = []
+    for name, _, residues in _peptides(structure[0]):
+        with contextlib.suppress(StructureError):  # C-alpha atoms only: no chain to measure on
+            found.append(_chain(structure, block, (name, residues, []), path))
+    return found
+
+
+def _chain(
+    structure: gemmi.Structure,
+    block: gemmi.cif.Block | None,
+    picked: tuple[str, list[gemmi.Residue], list[str]],
+    path: str | Path,
+) -> Chain:
+    """The chain of these residues."""
+    name, residues, notes = picked
     _require_numbers(residues, name, path)
     sites = [_Site(group) for group in _groups(residues)]
     _refuse_alpha_only(sites, name, path)
     sequence, slots = _sequence(structure, residues, sites, notes)
     labels = [""] * len(sequence)
     position = np.full((len(sequence), 3), np.nan, dtype=np.float32)
+    b_factor = np.full(len(sequence), np.nan, dtype=np.float32)
     for slot, site in zip(slots, sites, strict=True):
         labels[slot] = site.label
-        position[slot] = site.position
-    result = Chain(name, sequence, labels, position, str(path), _entry(structure, path), notes)
+        position[slot], b_factor[slot] = site.position, site.b_factor
+    places = range(1, len(sequence) + 1)  # in the numbers of label_seq_id
+    if len(slots) == len(sequence):
+        places = [site.residue.label_seq or 0 for site in sites]  # type: ignore[assignment]
+    subchain = residues[0].subchain
+    entity = entity_of(structure, subchain)
+    model = claims_to_be_model(structure, block)
+    result = Chain(
+        name,
+        sequence,
+        labels,
+        position,
+        str(path),
+        _entry(structure, path),
+        notes,
+        label=subchain,
+        entity=entity.name if entity else "",
+        model=model,
+        plddt=local_confidence(block, subchain, places, b_factor) if model else None,
+        uniprot=uniprot_numbers(block, subchain, name, places) if block else None,
+    )
     _note_gaps(result, sites)
     return result
 
@@ -210,13 +181,9 @@ def _peptides(model: gemmi.Model) -> list[tuple[str, str, list[gemmi.Residue]]]:
         residues = list(polymer)
         if residues and polymer.check_polymer_type() in _PEPTIDES:
             found.append((chain.name, polymer.subchain_id(), residues))
-        elif not residues and all(_is_amino_acid(residue) for residue in chain) and len(chain):
+        elif not residues and all(is_amino_acid(residue) for residue in chain) and len(chain):
             found.append((chain.name, chain[0].subchain, list(chain)))
     return found
-
-
-def _is_amino_acid(residue: gemmi.Residue) -> bool:
-    return gemmi.find_tabulated_residue(residue.name).is_amino_acid()
 
 
 def _pick(
@@ -228,18 +195,26 @@ def _pick(
     if not chain:
         name, _, residues = peptides[0]
         return name, residues, [f"chain {name}: the first protein chain"] if len(peptides) > 1 else []
+    kind, wanted = chain_name(chain)
     for name, _, residues in peptides:
-        if name == chain:
+        if kind != "label" and name == wanted:
             return name, residues, []
     for name, label, residues in peptides:
-        if mmcif and label == chain:
-            return name, residues, [f"chain {chain} is the label name of author chain {name}"]
+        if kind != "auth" and mmcif and label == wanted:
+            return name, residues, [f"chain {wanted} is the label name of author chain {name}"]
+    there = [f"{name} (label {label})" if mmcif and label != name else name for name, label, _ in peptides]
     raise StructureError(
         "no such protein chain",
         file=path,
         value=chain,
-        remedy=f"protein chains there: {', '.join(name for name, _, _ in peptides)}",
+        remedy=f"protein chains there: {', '.join(there)}",
     )
+
+
+def chain_name(chain: str) -> tuple[str, str]:
+    """Kind (``auth``, ``label``, or empty where nobody said) and name of a chain, of ``label=A``."""
+    kind, equals, name = chain.partition("=")
+    return (kind, name) if equals and kind in ("auth", "label") else ("", chain)
 
 
 def _require_numbers(residues: list[gemmi.Residue], name: str, path: str | Path) -> None:
@@ -276,6 +251,7 @@ class _Site:
         self.letter = _letter(residue.name)
         self.label = f"{residue.seqid.num}{residue.seqid.icode.strip()}"
         self.position = np.array(atom.pos.tolist() if atom else [np.nan] * 3, dtype=np.float32)
+        self.b_factor = atom.b_iso if atom else np.nan
         self.stand_in = atom is not None and self.letter == "G" and atom.name == "CB"
         self.alpha_only = self.letter != "G" and atom is None and "CA" in residue
 
@@ -328,10 +304,8 @@ def _sequence(
 
 
 def _full_sequence(structure: gemmi.Structure, subchain: str) -> list[str]:
-    for entity in structure.entities:
-        if subchain in entity.subchains:
-            return list(entity.full_sequence)
-    return []
+    entity = entity_of(structure, subchain)
+    return list(entity.full_sequence) if entity else []
 
 
 def _entry(structure: gemmi.Structure, path: str | Path) -> str:
@@ -355,30 +329,45 @@ def _note_gaps(chain: Chain, sites: list[_Site]) -> None:
     chain.notes.extend(f"{count} {text}" for count, text in counts if count)
 
 
-def write_mmcif(source_path: str | Path, out_path: str | Path) -> dict:
+def write_mmcif(source_path: str | Path, out_path: str | Path, model: bool = False) -> dict:
     """Write a structure as gzip mmCIF in one step; mmCIF is kept as it is, PDB is converted.
+
+    Parameters
+    ----------
+    source_path, out_path : path
+    model : bool
+        Say in the file that it holds a predicted model, if it does not say so itself.
 
     Returns
     -------
     dict
         ``format`` of the source (``pdb`` or ``mmcif``), ``entry``, ``models``, ``chains`` (author names
-        of protein chains) and ``sha256`` of the source.
+        of protein chains), ``kind`` (``experiment`` or ``model``), ``revision`` where the PDB tells one,
+        and ``sha256`` of the source.
 
     Raises
     ------
     StructureError
         As `read_chain` for the file as a whole.
     """
-    structure, mmcif, text = _parse(source_path)
+    structure, block, text = parse_structure(source_path)
     entry = _entry(structure, source_path)
     peptides = _peptides(structure[0])
     if not peptides:
         raise StructureError("no protein chain", file=source_path, remedy="give a structure of a protein")
-    if not mmcif:
+    claims = claims_to_be_model(structure, block)
+    report = {"format": "pdb" if block is None else "mmcif", "entry": entry, "models": len(structure)}
+    if revision := revision_of(block):
+        report["revision"] = revision
+    if block is None:
         structure.name = entry
         text = structure.make_mmcif_document().as_string()
+    if model and not claims:
+        document = gemmi.cif.read_string(text)
+        mark_as_model(next(part for part in document if part.find_values("_atom_site.Cartn_x")))
+        text = document.as_string()
     with atomic_path(out_path) as temporary:
         temporary.write_bytes(gzip.compress(text.encode("latin-1"), mtime=0))
     chains = [name for name, _, _ in peptides]
-    report = {"format": "mmcif" if mmcif else "pdb", "entry": entry, "models": len(structure)}
-    return report | {"chains": chains, "sha256": sha256(source_path)}
+    kind = MODEL if model or claims else EXPERIMENT
+    return report | {"chains": chains, "kind": kind, "sha256": sha256(source_path)}

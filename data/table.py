@@ -13,6 +13,7 @@ from data.errors import FetchError, TableError
 from data.limits import LARGEST_TABLE, require_file
 from data.query import query_file, sequence_of, uniprot_accession
 from data.registry import SOURCES, find_local, find_package_file, parse_cell
+from data.structure_cells import NamedStructure, split_structures
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"  # of a protein or a cluster; as the schema of rows has it
 COLUMNS = (
@@ -44,9 +45,11 @@ class ProteinRow:
     protein : str
         Name, unique, the folder of its results.
     alignment, structure : str
-        Absolute path or a cell of `data.registry` (``pfam:PF00072``); structure may be empty.
+        Absolute path or a cell of `data.registry` (``pfam:PF00072``); structure may be empty, or several
+        joined by ``;``.
     chain : str
-        Author chain name, empty for the first protein chain.
+        Chain of the structure, empty for the first protein chain; of several structures one each, joined
+        by ``;``.
     query : str
         Name, sequence or UniProt accession of the query, an absolute FASTA path, or empty.
     region : str
@@ -74,6 +77,16 @@ class ProteinRow:
     split: str = ""
     cluster: str = ""
     line: int = 0
+
+    @property
+    def structures(self) -> list[NamedStructure]:
+        """Structures of the row with their chains, in its order."""
+        return split_structures(self.structure, self.chain)
+
+    @property
+    def learnable(self) -> bool:
+        """Whether it may be learned from: it has a structure that is no predicted model."""
+        return any(not part.is_model for part in self.structures)
 
 
 def read_proteins(
@@ -219,8 +232,8 @@ def _row_problems(
         found.append(f"first_index: {row['first_index'][:60]!r}; a whole number")
     if row.get("protein", "").casefold() in RESERVED:
         found.append(f"protein: {row['protein']!r} is a name that the results use themselves")
-    for kind in ("alignment", "structure"):
-        found += _source_problems(row.get(kind, ""), kind, directory)
+    found += _source_problems(row.get("alignment", ""), "alignment", directory)
+    found += _structure_problems(row.get("structure", ""), row.get("chain", ""), directory)
     if "chain" in row and "structure" not in row:
         found.append(f"chain: {row['chain']!r} without a structure")
     found += _query_problems(row, directory)
@@ -250,6 +263,16 @@ def _source_problems(cell: str, kind: str, directory: Path) -> list[str]:
     except FetchError as error:
         return [f"{kind}: {error.problem} {value!r} ({error.remedy})"]
     return []
+
+
+def _structure_problems(structure: str, chain: str, directory: Path) -> list[str]:
+    try:
+        named = split_structures(structure, chain)
+    except FetchError as error:
+        value = error.value if ";" in structure + chain else structure
+        return [f"structure: {value!r}; {error.problem}; {error.remedy}"]
+    cells = dict.fromkeys(part.cell for part in named)
+    return [problem for cell in cells for problem in _source_problems(cell, "structure", directory)]
 
 
 def _query_problems(row: dict[str, str], directory: Path) -> list[str]:
@@ -306,11 +329,13 @@ def _row(cells: dict[str, str], directory: Path, number: int) -> ProteinRow:
         path = str(_absolute(value, directory))
         return path if name == "path" else f"{name}:{path}"
 
+    named = split_structures(cells.get("structure", ""), cells.get("chain", ""))
     parts = [part.partition("=") for part in cells.get("maps", "").split(";") if part.strip()]
     query = cells.get("query", "")
     changed = {
         "alignment": located(cells["alignment"]),
-        "structure": located(cells.get("structure", "")),
+        "structure": ";".join(located(part.cell) for part in named),
+        "chain": ";".join(part.chain for part in named) if any(part.chain for part in named) else "",
         "query": str(query_file(query, directory) or query),
         "first_index": int(cells.get("first_index") or 1),
         "maps": tuple((name.strip(), str(_absolute(value.strip(), directory))) for name, _, value in parts),

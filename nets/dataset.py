@@ -14,6 +14,7 @@ from data.alphabet import Q
 from data.contacts import contact_map
 from data.errors import CovarionError
 from data.store import load_arrays, open_arrays, save_arrays
+from data.truth_file import experimental_distance
 from nets.config import BIN_EDGES, PAIR_MAPS
 from nets.features import Features, compute_features, simulate_family
 from nets.losses import UNRESOLVED
@@ -115,8 +116,14 @@ def write_example(
 def build_example(
     alignment: str, truth: str, out: str, depths: int, pair_maps: Sequence[str], seed: int
 ) -> None:
-    """Training example of a protein from its ``alignment.npz`` and ``truth.npz``."""
-    tokens, distance = load_arrays(alignment)["tokens"], load_arrays(truth)["distance"]
+    """Training example of a protein from its ``alignment.npz`` and ``truth.npz``.
+
+    Raises
+    ------
+    CovarionError
+        The truth is a predicted model, which nothing is learned from.
+    """
+    tokens, distance = load_arrays(alignment)["tokens"], experimental_distance(truth)
     rng = np.random.default_rng([seed, zlib.crc32(Path(out).parent.name.encode())])
     write_example(out, tokens, distance, rng, depths, tuple(pair_maps))
 
@@ -134,8 +141,13 @@ def build_simulated(
 
     A Potts model on the fold's contacts is sampled along a tree (:mod:`dca.simulate`). Unresolved residues
     have no contacts in the model and no bins in the labels.
+
+    Raises
+    ------
+    CovarionError
+        The truth is a predicted model.
     """
-    distance = load_arrays(truth)["distance"]
+    distance = experimental_distance(truth)
     rng = np.random.default_rng([seed, number, zlib.crc32(Path(out).parent.name.encode())])
     tokens, _ = simulate_family(contact_map(distance), rows, rng, gap_share=0.1)
     write_example(out, tokens, distance, rng, depths, tuple(pair_maps))

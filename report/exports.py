@@ -15,9 +15,13 @@ import numpy as np
 from data import store
 from data.errors import MapError
 from data.limits import LARGEST_TABLE, bounded_lines
+from data.numbering import segments
 from report.methods import CONTACT_DISTANCE, MIN_SEPARATION
 
-CSV_COLUMNS = ("i", "aa_i", "j", "aa_j", "score", "probability", "residue_i", "residue_j", "distance")
+CSV_COLUMNS = (
+    *("i", "aa_i", "j", "aa_j", "score", "probability"),
+    *("residue_i", "residue_j", "distance", "uniprot_i", "uniprot_j"),
+)
 _LINE = 50
 _HEADER = ("TARGET", "AUTHOR", "METHOD", "REMARK", "MODEL")
 _LETTERS = frozenset("ACDEFGHIKLMNPQRSTVWYX")
@@ -84,6 +88,8 @@ def write_rr(
     target: str = "",
     min_separation: int = MIN_SEPARATION,
     top: int | None = None,
+    uniprot: np.ndarray | None = None,
+    accession: str = "",
 ) -> None:
     """Write the contacts of a map in CASP RR format.
 
@@ -107,6 +113,10 @@ def write_rr(
         Name for the TARGET record.
     min_separation, top : int
         Smallest ``j - i``, and how many pairs to list (3 L by default).
+    uniprot : int [L], optional
+        UniProt numbers, 0 where unknown; a REMARK gives each run of them.
+    accession : str
+        UniProt accession of these numbers.
 
     Raises
     ------
@@ -116,7 +126,9 @@ def write_rr(
     _check(query, values, kind, path)
     ranked = ranking(values, min_separation, 3 * len(query) if top is None else top)
     probability = ranked.score if kind == "probability" else rank_probabilities(len(ranked.score))
-    lines = [*_records(method, kind, first_index, target, len(query), len(ranked.i)), *_wrapped(query)]
+    records = _records(method, kind, first_index, target, len(query), len(ranked.i))
+    remarks = [] if uniprot is None else _uniprot_remarks(uniprot, accession)
+    lines = [*records, *remarks, "MODEL 1", *_wrapped(query)]
     lines += [
         f"{i + 1} {j + 1} 0 {CONTACT_DISTANCE:g} {p:.6f}"
         for i, j, p in zip(ranked.i, ranked.j, probability, strict=True)
@@ -162,7 +174,16 @@ def _records(method: str, kind: str, first_index: int, target: str, length: int,
     records.append(
         f"REMARK residue 1 of this sequence is number {first_index} of the query, the last is {last}"
     )
-    return [*records, "MODEL 1"]
+    return records
+
+
+def _uniprot_remarks(uniprot: np.ndarray, accession: str) -> list[str]:
+    name = _one_line(f"UniProt {accession}")
+    return [
+        f"REMARK residues {first + 1} to {last + 1} of this sequence are "
+        f"{number} to {number + last - first} of {name}"
+        for first, last, number in segments(uniprot)
+    ]
 
 
 def _wrapped(query: str) -> list[str]:
@@ -297,12 +318,13 @@ def write_csv(
     distance: np.ndarray | None = None,
     min_separation: int = MIN_SEPARATION,
     top: int | None = None,
+    uniprot: np.ndarray | None = None,
 ) -> None:
     """Write the pairs of a map as CSV, best first.
 
-    Columns: ``i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance``; i and j in the numbering
-    of the query (`first_index`), residues in that of the structure, distance in angstrom. A cell is
-    empty where nothing is known.
+    Columns: `CSV_COLUMNS`; i and j in the numbering of the query (`first_index`), ``residue_`` in that of
+    the structure, ``uniprot_`` in that of UniProt, distance in angstrom. A cell is empty where nothing is
+    known.
 
     Parameters
     ----------
@@ -322,6 +344,8 @@ def write_csv(
         C-beta distances, NaN where unknown.
     min_separation, top : int
         Smallest ``j - i``, and how many pairs to list (all by default).
+    uniprot : int [L], optional
+        UniProt numbers, 0 where unknown.
     """
     _check(query, values, "score", path)
     ranked = ranking(values, min_separation, top)
@@ -332,7 +356,8 @@ def write_csv(
         row = [i + first_index, query[i], j + first_index, query[j], f"{score:.6g}"]
         row += [_cell(probability, i, j, ".6f")]
         row += ["", ""] if residue is None else [residue[i], residue[j]]
-        table.writerow([*row, _cell(distance, i, j, ".2f")])
+        numbers = ["", ""] if uniprot is None else [uniprot[i] or "", uniprot[j] or ""]
+        table.writerow([*row, _cell(distance, i, j, ".2f"), *numbers])
     store.save_text(path, text.getvalue())
 
 

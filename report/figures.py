@@ -13,23 +13,29 @@ import numpy as np
 
 from data import scoring
 from report.methods import CONTACT_DISTANCE, Style, cut_size
+from report.reliability import binned
 from report.rendering import percent
 
 _POINTS = 160  # more points than this per line cannot be seen at the size of a chart
 _PREDICTED = (0, 114, 178)
 _TRUE = (140, 140, 140)
 _MARKED = ("L/5", "L/2", "L")
+_SHARES = [(100 * value, f"{value:g}") for value in (0, 0.25, 0.5, 0.75, 1)]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart: SVG path, label, colour (a custom property of the style sheet), dash pattern."""
+    """A line of a chart: SVG path, label, colour (a custom property of the style sheet), dash pattern.
+
+    `fill` fills what is below it, `dots` draws its points alone.
+    """
 
     path: str
     label: str
     colour: str
     dash: str = ""
     fill: bool = False
+    dots: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,9 +101,16 @@ def precision_at_ranks(values: np.ndarray, distance: np.ndarray, low: int, high:
 
 
 def precision_chart(
-    maps: dict[str, np.ndarray], styles: dict[str, Style], distance: np.ndarray, range_name: str
+    maps: dict[str, np.ndarray],
+    styles: dict[str, Style],
+    distance: np.ndarray,
+    range_name: str,
+    measure: str = "precision",
 ) -> Chart:
-    """Precision against rank of every method in one range, up to 1.5 L, with the ceiling."""
+    """Precision against rank of every method in one range, up to 1.5 L, with the ceiling.
+
+    Against a predicted model the same number is called agreement (`measure`).
+    """
     low, high = scoring.RANGES[range_name]
     length = len(distance)
     limit = max(2, round(1.5 * length))
@@ -110,18 +123,112 @@ def precision_chart(
     for name, style in styles.items():
         curve = precision_at_ranks(maps[name], distance, low, high)[: len(rank)]
         lines.append(Line(path(across, curve), name, style.colour, style.dash))
-    ticks = [
-        (100 * (cut_size(length, cut) - 1) / (limit - 1), f"{cut}\n{cut_size(length, cut)}")
-        for cut in _MARKED
-    ]
+    ticks = _rank_ticks(length, limit)
     span = f"{low} ≤ |i \u2212 j| ≤ {high}" if high else f"|i \u2212 j| ≥ {low}"
     return Chart(
         f"{range_name.capitalize()} range, {span}",
         f"{contacts:,} contacts among {pairs:,} resolved pairs",
         "rank of the pair",
-        "precision",
+        measure,
         ticks,
-        [(100 * value, f"{value:g}") for value in (0, 0.25, 0.5, 0.75, 1)],
+        _SHARES,
+        lines,
+    )
+
+
+def _rank_ticks(length: int, limit: int) -> list[tuple[float, str]]:
+    """Ticks at the usual cuts of an axis of ranks 1 to `limit`."""
+    sizes = {cut: cut_size(length, cut) for cut in _MARKED}
+    return [(100 * (size - 1) / (limit - 1), f"{cut}\n{size}") for cut, size in sizes.items()]
+
+
+def expected_chart(maps: dict[str, np.ndarray], styles: dict[str, Style]) -> Chart:
+    """Precision that refined maps expect of their best k long-range pairs, up to 1.5 L."""
+    low = scoring.RANGES["long"][0]
+    length = len(next(iter(maps.values())))
+    limit = max(2, round(1.5 * length))
+    lines = []
+    for name, style in styles.items():
+        i, j = np.triu_indices(length, low)
+        best = np.sort(maps[name][i, j].astype(np.float64))[::-1][:limit]
+        rank = np.arange(1, len(best) + 1)
+        expected = np.clip(np.cumsum(best) / rank, 0, 1)
+        lines.append(
+            Line(
+                path(
+                    (rank - 1) / (limit - 1),
+                    expected,
+                ),
+                name,
+                style.colour,
+                style.dash,
+            )
+        )
+    return Chart(
+        f"Expected precision, |i \u2212 j| ≥ {low}",
+        "Mean calibrated probability of the best pairs down to each rank, " + _names(styles),
+        "rank of the pair",
+        "expected precision",
+        _rank_ticks(length, limit),
+        _SHARES,
+        lines,
+    )
+
+
+def _names(styles: dict[str, Style]) -> str:
+    return "of " + ", ".join(styles)
+
+
+def reliability_chart(
+    maps: dict[str, np.ndarray], styles: dict[str, Style], distance: np.ndarray, min_separation: int = 6
+) -> Chart:
+    """Share of contacts among pairs of similar probability, against that probability, in this protein."""
+    i, j = np.triu_indices(len(distance), min_separation)
+    known = np.isfinite(distance[i, j])
+    i, j = i[known], j[known]
+    contact = distance[i, j] < CONTACT_DISTANCE
+    lines = [Line("M0 100L100 0", "as predicted", "--muted", "1 3")]
+    for name, style in styles.items():
+        rows = binned(maps[name][i, j].astype(np.float64), contact)
+        across, up = (np.array([getattr(row, key) for row in rows]) for key in ("predicted", "observed"))
+        lines.append(Line(path(across, up), name, style.colour, style.dash))
+    return Chart(
+        "Do the probabilities hold here?",
+        f"{len(i):,} resolved pairs with |i \u2212 j| ≥ {min_separation} in bins of probability; dotted: as "
+        f"predicted; bins of one protein hold few pairs; {_names(styles)}",
+        "predicted probability",
+        "share in contact",
+        [(25.0 * k, f"{0.25 * k:g}") for k in range(5)],
+        _SHARES,
+        lines,
+    )
+
+
+def precision_by_depth_chart(points: dict[str, list[tuple[float, float]]], styles: dict[str, Style]) -> Chart:
+    """Precision of each protein against its Neff on a logarithmic axis, a dot per protein and method.
+
+    Parameters
+    ----------
+    points : dict of str to list of (float, float)
+        Neff and precision by method.
+    styles : dict of str to Style
+        Looks of the methods.
+    """
+    depths = np.log10([max(neff, 1.0) for found in points.values() for neff, _ in found])
+    low = np.floor(depths.min() - 0.03)
+    high = max(np.ceil(depths.max() + 0.03), low + 1)
+    lines = []
+    for name, found in points.items():
+        places = [(100 * (np.log10(max(neff, 1.0)) - low) / (high - low), 100 - 100 * y) for neff, y in found]
+        dots = "".join(f"M{x:.2f} {y:.2f}h0" for x, y in places)
+        lines.append(Line(dots, name, styles[name].colour, dots=True))
+    return Chart(
+        "Precision against depth",
+        "One dot per protein and method: " + ", ".join(points),
+        "effective sequences, logarithmic",
+        "long-range precision at L/2",
+        [(100 * (k - low) / (high - low), f"{10**k:,.0f}") for k in np.arange(low, high + 1)],
+        _SHARES,
         lines,
     )
 

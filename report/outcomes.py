@@ -8,6 +8,8 @@ from typing import Any
 
 from data import scoring, store
 from data.errors import CovarionError
+from data.models import MODEL
+from data.truth_file import kind_of_truth
 from report import figures
 from report.methods import LEARNED, best_method, ordered
 from report.payload import score_maps
@@ -37,9 +39,9 @@ class Outcome:
     neff : float or None
         Effective sequences.
     scores : list of dict
-        Rows of scores.tsv; empty without a structure.
+        Rows of scores.tsv against the first chain; empty without an experimental structure.
     structure : str
-        Entry and chain that it was compared with.
+        Entry and chain that it was compared with; a predicted model is called so.
     thumbnail : str
         Data URL of a tiny contact map.
     page : str
@@ -161,6 +163,8 @@ def _read_scores(folder: Path, outcome: Outcome) -> None:
     if (folder / "truth.npz").exists():
         truth = store.load_arrays(folder / "truth.npz")
         outcome.structure = " ".join(str(truth[key]) for key in ("entry", "chain") if str(truth.get(key, "")))
+        if kind_of_truth(truth) == MODEL:
+            outcome.structure += " (predicted model)"
 
 
 def _read_learned(folder: Path, outcome: Outcome) -> None:

@@ -1,11 +1,13 @@
 """The overview of a run: one self-contained page and one table over whatever is there."""
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
 from data import scoring, store
 from data.errors import CovarionError
+from report import figures
 from report.methods import LEARNED, best_method, styles
 from report.outcomes import FAILED, FINISHED, INCOMPLETE, Outcome, read_outcomes, scored_methods
 from report.provenance import read_origins
@@ -15,6 +17,8 @@ from report.summary import MAIN_CUTS, Mean, mean_table, mean_text, means, summar
 __all__ = ["mean_table", "mean_text", "summary_table", "write_overview"]
 
 log = logging.getLogger(__name__)
+
+_REFERENCE = "plm"
 
 
 def write_overview(
@@ -57,8 +61,9 @@ def write_overview(
         sections=_sections(outcomes),
         learned=_learned(outcomes),
         learned_words=LEARNED,
+        by_depth=_by_depth(outcomes, methods),
         cuts=MAIN_CUTS,
-        reference="plm",
+        reference=_REFERENCE,
         stages=_stages(run),
         skipped=[str(problem) for problem in run.get("skipped_rows") or []],
         settings=flattened(settings),
@@ -101,6 +106,19 @@ def _learned(outcomes: list[Outcome]) -> list[str]:
         for (method, how), count in known.items()
         if count
     ]
+
+
+def _by_depth(outcomes: list[Outcome], methods: list[str]) -> figures.Chart | None:
+    """Precision against depth of the strongest method and the reference; None below three scored proteins."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for method in dict.fromkeys([_REFERENCE, best_method(methods)] if methods else []):
+        for outcome in outcomes:
+            value = outcome.precision(method, "long", "L/2")
+            if value is not None and math.isfinite(value) and outcome.neff:
+                points.setdefault(method, []).append((outcome.neff, value))
+    if max(map(len, points.values()), default=0) < 3:
+        return None
+    return figures.precision_by_depth_chart(points, styles(methods))
 
 
 def _sections(outcomes: list[Outcome]) -> list[dict[str, Any]]:

@@ -1,18 +1,20 @@
 """The page of one protein: a self-contained HTML file that opens from disk without a network."""
 
 import math
-import os
-import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
 from data import scoring, store
+from data.models import MODEL
 from report import figures
-from report.exports import ranking, write_csv, write_rr
-from report.methods import CONTACT_DISTANCE, CUTS, LEARNED, MIN_SEPARATION, best_method, cut_size, styles
+from report.bundle import downloads, leading_methods, write_exports
+from report.comparisons import MEASURES, REFERENCES, comparison_tables, first_chain, read_comparisons
+from report.evidence import expected_precision, next_depth, profile
+from report.explain import Explained, explained, reason_masks
+from report.exports import ranking
+from report.methods import CONTACT_DISTANCE, CUTS, LEARNED, MIN_SEPARATION, best_method, styles
 from report.payload import Protein, json_text, load_protein, pack_protein
 from report.rendering import flattened, percent, render
 
@@ -33,7 +35,8 @@ def write_page(
         Its name in the table of proteins.
     files : dict
         Paths: ``alignment`` and ``maps`` (required); ``weights``, ``contacts``, ``truth``, ``scores``,
-        ``foreign`` (each may be None or absent); ``refined``, a dict of method name to path;
+        ``agreement``, ``foreign`` (each may be None or absent); ``structure``, file or files that ``truth``
+        was measured on (may be absent); ``refined``, a dict of method name to path;
         ``provenance``, a list of JSON files; ``exports``, a list of files to link to (by default the
         ``.rr`` and ``.csv`` files beside `out`). Without ``truth`` the page shows prediction and
         evidence and says so.
@@ -50,22 +53,27 @@ def write_page(
         A file that is named cannot be read.
     """
     subject = load_protein(protein, files, min_separation)
-    scores = scoring.read_scores(files["scores"]) if files.get("scores") else []
+    compared = read_comparisons(files.get("scores"), files.get("agreement"))
     page = render(
         "page.html.j2",
-        **_shown(subject, scores),
+        **_shown(subject, compared),
         settings=flattened(settings),
         versions=flattened(versions),
         provenance=[read_provenance(path) for path in files.get("provenance") or []],
-        downloads=_downloads(files.get("exports"), Path(out)),
+        downloads=downloads(files.get("exports"), Path(out)),
     )
     store.save_text(out, page)
 
 
-def _shown(subject: Protein, scores: list[dict[str, Any]]) -> dict[str, Any]:
+def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """What the template shows of the protein itself."""
     looks = styles(subject.maps)
+    scores = first_chain(compared, subject.kind)
+    names = {"chain": structure_name(subject), "assembly": str(subject.truth.get("assembly", ""))}
     return {
+        "measure": MEASURES[subject.kind],
+        "reference": REFERENCES[subject.kind],
+        "comparisons": comparison_tables(compared, list(looks), names),
         "protein": subject,
         "facts": _facts(subject),
         "headline": _headline(subject, scores),
@@ -76,7 +84,12 @@ def _shown(subject: Protein, scores: list[dict[str, Any]]) -> dict[str, Any]:
         "charts": _charts(subject, looks),
         "rows": _top_rows(subject),
         "score_tables": _score_tables(scores, looks),
-        "expected": _expected_precision(subject),
+        "expected": _expected(subject),
+        "depth_words": _depth_words(subject),
+        "structure_name": structure_name(subject),
+        "has_secondary": subject.backbone is not None and any(subject.backbone.secondary),
+        "assembly_words": _assembly_words(subject),
+        "explained": _explained(subject),
         "weights": _weights_used(subject),
         "learned": [acquaintance_text(name, arrays) for name, arrays in subject.refined.items()],
         "payload": pack_protein(subject),
@@ -93,7 +106,7 @@ def write_protein(
     exports: str | Path,
     min_separation: int = MIN_SEPARATION,
 ) -> None:
-    """Write the page of a protein, and the best 3 L pairs of each method as RR and CSV in a folder.
+    """Write the page of a protein and its exports (`report.bundle.write_exports`) in a folder.
 
     Parameters
     ----------
@@ -105,7 +118,7 @@ def write_protein(
     page : path
         The HTML file.
     exports : path
-        Folder for ``METHOD.rr`` and ``METHOD.csv``.
+        Folder for the exports.
     """
     files = _grouped(files)
     subject = load_protein(protein, files, min_separation)
@@ -113,7 +126,8 @@ def write_protein(
     write_page(protein, files, settings, versions, page, min_separation)
 
 
-_INPUTS = ("alignment", "weights", "maps", "foreign", "contacts", "truth", "scores", "provenance", "refined")
+_FILES = ("alignment", "weights", "maps", "foreign", "contacts", "truth", "scores", "agreement", "structure")
+_INPUTS = (*_FILES, "provenance", "refined")
 
 
 def _grouped(files: dict[str, Any]) -> dict[str, Any]:
@@ -126,28 +140,6 @@ def _grouped(files: dict[str, Any]) -> dict[str, Any]:
     provenance = grouped.get("provenance") or []
     grouped["provenance"] = [provenance] if isinstance(provenance, str | Path) else list(provenance)
     return grouped | {"refined": refined | others}
-
-
-def write_exports(protein: Protein, folder: Path) -> list[Path]:
-    """Write ``METHOD.rr`` and ``METHOD.csv`` of the best 3 L pairs of each method; returns their paths."""
-    written = []
-    for name, values in protein.maps.items():
-        stem = re.sub(r"[^\w.+-]", "_", name)
-        written += [folder / f"{stem}.rr", folder / f"{stem}.csv"]
-        kind = "probability" if name in protein.refined else "score"
-        shared = {"first_index": protein.first_index, "min_separation": protein.min_separation}
-        write_rr(protein.query, values, written[-2], name, kind=kind, target=protein.name, **shared)
-        write_csv(
-            protein.query,
-            values,
-            written[-1],
-            probability=protein.probability,
-            residue=protein.truth.get("residue"),
-            distance=protein.distance,
-            top=3 * protein.length,
-            **shared,
-        )
-    return written
 
 
 def _facts(protein: Protein) -> list[tuple[str, str, str]]:
@@ -164,9 +156,8 @@ def _facts(protein: Protein) -> list[tuple[str, str, str]]:
         i, j = np.triu_indices(protein.length, scoring.RANGES["long"][0])
         contacts = int((distance[i, j] < CONTACT_DISTANCE).sum())
         resolved = int(protein.truth["resolved"].sum())
-        facts.append(
-            (f"{contacts:,}", "long-range contacts", f"in the structure; {resolved:,} residues resolved")
-        )
+        where = f"in {REFERENCES[protein.kind]}; {resolved:,} residues resolved"
+        facts.append((f"{contacts:,}", "long-range contacts", where))
     return facts
 
 
@@ -188,10 +179,14 @@ def _headline(protein: Protein, scores: list[dict[str, Any]]) -> str:
         )
     for row in scores:
         if (row["method"], row["range"], row["cut"]) == (protein.best, "long", "L/5"):
-            return (
-                f"Of the {row['k']:.0f} best long-range pairs of {protein.best}, "
-                f"{100 * row['precision']:.0f} % are contacts in {structure_name(protein)}."
-            )
+            told = f"Of the {row['k']:.0f} best long-range pairs of {protein.best}, "
+            told += f"{100 * row['precision']:.0f} % "
+            if protein.kind == MODEL:
+                return (
+                    f"{told}agree with {structure_name(protein)}, a predicted model: two predictions are "
+                    "compared here, and no experiment says which of the contacts are real."
+                )
+            return f"{told}are contacts in {structure_name(protein)}."
     return f"Compared with {structure_name(protein)}."
 
 
@@ -231,19 +226,25 @@ def _charts(protein: Protein, looks: dict[str, Any]) -> dict[str, list[figures.C
             figures.identity_chart(tokens),
         ],
         "precision": [],
+        "confidence": [],
     }
+    refined = {name: looks[name] for name in protein.refined}
+    if refined:
+        charts["confidence"].append(figures.expected_chart(protein.maps, refined))
     if protein.distance is not None:
         charts["precision"] = [
-            figures.precision_chart(protein.maps, looks, protein.distance, name)
+            figures.precision_chart(protein.maps, looks, protein.distance, name, MEASURES[protein.kind])
             for name in ("long", "medium", "short")
         ]
+        if refined:
+            charts["confidence"].append(figures.reliability_chart(protein.maps, refined, protein.distance))
     return charts
 
 
 def _top_rows(protein: Protein) -> list[dict[str, Any]]:
     """The best L pairs of the method that the page opens with, as its table shows them."""
     best = ranking(protein.maps[protein.best], protein.min_separation, protein.length)
-    rows = []
+    rows, residue, uniprot = [], protein.residue, protein.uniprot
     for rank, (i, j, score) in enumerate(zip(best.i, best.j, best.score, strict=True), start=1):
         distance = math.nan if protein.distance is None else float(protein.distance[i, j])
         rows.append(
@@ -251,8 +252,10 @@ def _top_rows(protein: Protein) -> list[dict[str, Any]]:
                 "rank": rank,
                 "i": f"{protein.query[i]}{i + protein.first_index}",
                 "j": f"{protein.query[j]}{j + protein.first_index}",
-                "residue_i": protein.residue[i] if protein.residue else "",
-                "residue_j": protein.residue[j] if protein.residue else "",
+                "residue_i": residue[i] if residue else "",
+                "residue_j": residue[j] if residue else "",
+                "uniprot_i": uniprot[i] or "" if uniprot else "",
+                "uniprot_j": uniprot[j] or "" if uniprot else "",
                 "separation": int(j - i),
                 "score": float(score),
                 "probability": None if protein.probability is None else float(protein.probability[i, j]),
@@ -285,17 +288,40 @@ def _largest(values: list[float | None]) -> float | None:
     return max((value for value in values if value is not None and math.isfinite(value)), default=None)
 
 
-def _expected_precision(protein: Protein) -> list[dict[str, Any]]:
-    """Mean predicted probability of the best L/5, L/2 and L long-range pairs of each refined method."""
-    rows = []
-    for name in protein.refined:
-        best = ranking(protein.maps[name], scoring.RANGES["long"][0], protein.length).score
-        values = {
-            cut: float(best[: cut_size(protein.length, cut)].mean()) if len(best) else math.nan
-            for cut in CUTS
-        }
-        rows.append({"method": name, "values": values})
-    return rows
+def _expected(protein: Protein) -> list[dict[str, Any]]:
+    """Expected precision of the best long-range pairs of each refined method."""
+    return [{"method": name, "rows": expected_precision(protein.maps[name])} for name in protein.refined]
+
+
+def _depth_words(protein: Protein) -> str:
+    """How deep the alignment is, and what the next step would need."""
+    neff = float(protein.weights.sum())
+    text = f"{neff:,.0f} effective sequences{_at(protein)} put it into the bin {scoring.depth_bin(neff)}."
+    step = next_depth(neff)
+    if step is None:
+        return f"{text} No bin lies above."
+    edge, missing = step
+    return f"{text} The next one begins at {edge:,}: {missing:,.0f} more, {edge / neff:.1f} times as many."
+
+
+def _assembly_words(protein: Protein) -> str:
+    """Which assembly neighbours were looked for in."""
+    if "assembly_distance" in protein.truth:
+        return f"Copies of the protein: {protein.truth['assembly']}."
+    return "The structure is not known to hold further copies of the protein."
+
+
+def _explained(protein: Protein) -> list[Explained]:
+    """Reasons of the false positives of the leading methods; empty without a structure."""
+    if protein.distance is None:
+        return []
+    _, gaps = profile(protein.tokens, protein.weights)
+    assembly = protein.truth.get("assembly_distance")
+    masks = reason_masks(protein.distance, protein.truth["resolved"], gaps, assembly, protein.elsewhere)
+    return [
+        explained(name, protein.maps[name], protein.distance, masks, protein.min_separation)
+        for name in leading_methods(protein)
+    ]
 
 
 def _weights_used(protein: Protein) -> list[dict[str, str]]:
@@ -322,10 +348,3 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     """Name and rows of a provenance record, as the page shows them."""
     content = store.load_json(path)
     return {"name": Path(path).name.removesuffix(".json"), "rows": flattened(content), "content": content}
-
-
-def _downloads(exports: list[str | Path] | None, out: Path) -> list[dict[str, str]]:
-    """Files to link to, with addresses relative to the page."""
-    if exports is None:
-        exports = sorted([*out.parent.glob("*.rr"), *out.parent.glob("*.csv")])
-    return [{"href": quote(os.path.relpath(path, out.parent)), "name": Path(path).name} for path in exports]

@@ -4,6 +4,7 @@ Pairs i < j are numbered in the order of ``np.triu_indices(L, 1)``.
 """
 
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,23 @@ from typing import Any
 import numpy as np
 
 from data import store
+from data.backbone import Backbone, measured_points, read_backbone
+from data.contacts import distances_between
+from data.errors import StructureError
+from data.truth_file import kind_of_truth
+from report.evidence import information, letter_pairs, profile
+from report.explain import GAP_REACH, GAP_RICH, UNRESOLVED_REACH
 from report.exports import ranking
 from report.methods import CONTACT_DISTANCE, MIN_SEPARATION, best_method, styles
 from report.rendering import base64_of
 
+log = logging.getLogger(__name__)
+
 _FINE_LENGTH = 450  # longer maps are shaded in 255 steps instead of 65,535: the page stays below 4 MB
 _UNKNOWN_DISTANCE = 65535
+_RAW = "_raw"
+_SAME_DISTANCE = 0.05  # angstrom
+_FARTHEST = 32767  # of int16; also marks an atom that is missing
 
 
 @dataclass(frozen=True)
@@ -39,8 +51,16 @@ class Protein:
         Arrays of each refined method's file.
     identity : float or None
         Rows at least this identical share one vote; None where no file says it.
+    raw : dict of str to float [L, L]
+        Scores before average product correction, of the methods that have them.
     contacts, truth : dict of arrays, empty where there is none
         As `docs/formats.md` describes them.
+    columns : int32 [L]
+        Column of the alignment file behind each query residue, 0-based.
+    names : str [N]
+        Names of the sequences, empty where the file has none.
+    backbone : Backbone or None
+        Atoms of the chain; None where no structure file is given.
     min_separation : int
         Smallest ``j - i`` of the contacts that are listed.
     """
@@ -55,10 +75,14 @@ class Protein:
     weights: np.ndarray
     maps: dict[str, np.ndarray]
     refined: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    raw: dict[str, np.ndarray] = field(default_factory=dict)
     contacts: dict[str, np.ndarray] = field(default_factory=dict)
     truth: dict[str, np.ndarray] = field(default_factory=dict)
     min_separation: int = MIN_SEPARATION
     identity: float | None = None
+    columns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    names: np.ndarray = field(default_factory=lambda: np.zeros(0, np.str_))
+    backbone: Backbone | None = None
 
     @property
     def length(self) -> int:
@@ -76,6 +100,22 @@ class Protein:
         return [str(number) for number in self.truth.get("residue", ())]
 
     @property
+    def uniprot(self) -> list[int]:
+        """UniProt number of each query residue, 0 where unknown; empty without a structure that tells."""
+        return [int(number) for number in self.truth.get("uniprot", ())]
+
+    @property
+    def kind(self) -> str:
+        """``experiment`` or ``model``, whichever the first structure is."""
+        return kind_of_truth(self.truth)
+
+    @property
+    def elsewhere(self) -> np.ndarray | None:
+        """Smallest distance over the further structures of the row, None without any."""
+        further = self.truth.get("further_distance")
+        return None if further is None else np.fmin.reduce(further)
+
+    @property
     def best(self) -> str:
         """Method that the page opens with."""
         return best_method(self.maps)
@@ -90,7 +130,13 @@ class Protein:
 def score_maps(path: str | Path) -> dict[str, np.ndarray]:
     """Maps of ``maps.npz`` that a person reads: those without the suffix ``_raw``."""
     arrays = store.load_arrays(path)
-    return {name: array for name, array in arrays.items() if array.ndim == 2 and not name.endswith("_raw")}
+    return {name: array for name, array in arrays.items() if array.ndim == 2 and not name.endswith(_RAW)}
+
+
+def raw_maps(path: str | Path) -> dict[str, np.ndarray]:
+    """Maps of ``maps.npz`` before average product correction, by method."""
+    arrays = store.load_arrays(path)
+    return {name.removesuffix(_RAW): array for name, array in arrays.items() if name.endswith(_RAW)}
 
 
 def load_protein(name: str, files: dict[str, Any], min_separation: int = MIN_SEPARATION) -> Protein:
@@ -107,6 +153,7 @@ def load_protein(name: str, files: dict[str, Any], min_separation: int = MIN_SEP
     maps = score_maps(files["maps"]) | (score_maps(files["foreign"]) if files.get("foreign") else {})
     maps |= {key: arrays["contact"] for key, arrays in refined.items()}
     given = store.load_arrays(files["weights"]) if files.get("weights") else {}
+    truth = store.load_arrays(files["truth"]) if files.get("truth") else {}
     return Protein(
         name=name,
         query=str(alignment["query"]),
@@ -120,9 +167,34 @@ def load_protein(name: str, files: dict[str, Any], min_separation: int = MIN_SEP
         maps=maps,
         refined=refined,
         contacts=store.load_arrays(files["contacts"]) if files.get("contacts") else {},
-        truth=store.load_arrays(files["truth"]) if files.get("truth") else {},
+        raw=raw_maps(files["maps"]),
+        truth=truth,
         min_separation=min_separation,
+        columns=alignment.get("columns", np.arange(tokens.shape[1], dtype=np.int32)),
+        names=alignment.get("names", np.full(len(tokens), "")),
+        backbone=_backbone(files.get("structure"), str(alignment["query"]), truth),
     )
+
+
+def _backbone(
+    structures: str | Path | list[str | Path] | None, query: str, truth: dict[str, np.ndarray]
+) -> Backbone | None:
+    """Atoms of the chain that the truth was measured on: of the first file that has its distances."""
+    if not structures or not truth:
+        return None
+    labels = [str(number) for number in truth["residue"]]
+    for path in [structures] if isinstance(structures, str | Path) else structures:
+        try:
+            backbone = read_backbone(path, str(truth["chain"]), labels)
+        except StructureError as error:
+            log.info("%s is not drawn: %s", path, error)
+            continue
+        distance = distances_between(points := measured_points(query, backbone.atoms), points)
+        both = np.isfinite(distance) & np.isfinite(truth["distance"])
+        if both.any() and np.abs(distance - truth["distance"])[both].max() < _SAME_DISTANCE:
+            return backbone
+    log.warning("no structure file has the distances of truth.npz: the structure is not drawn")
+    return None
 
 
 def json_text(text: str) -> Any:
@@ -154,6 +226,8 @@ def pack_protein(protein: Protein) -> dict[str, Any]:
         "first": protein.first_index,
         "length": protein.length,
         "residue": protein.residue or None,
+        "uniprot": protein.uniprot or None,
+        "kind": protein.kind,
         "minSeparation": protein.min_separation,
         "contact": CONTACT_DISTANCE,
         "best": protein.best,
@@ -161,7 +235,81 @@ def pack_protein(protein: Protein) -> dict[str, Any]:
         "probability": protein.best if protein.probability is not None else None,
         "distance": pack_distance(protein.distance),
         "blocks": _pack_blocks(protein.contacts, protein.length),
+        "reasons": {"gapRich": GAP_RICH, "gapReach": GAP_REACH, "unresolvedReach": UNRESOLVED_REACH},
+        "columns": [int(column) + 1 for column in protein.columns],
+        "letters": _pack_letters(protein),
+        "structure": _pack_structure(protein.backbone),
+        "partner": _pack_contacts(protein.truth.get("assembly_distance")),
+        "elsewhere": _pack_contacts(protein.elsewhere),
+        **_pack_profile(protein),
     }
+
+
+def _pack_profile(protein: Protein) -> dict[str, Any]:
+    """Shares of the residues and gaps at each position in 1/255, and the information content in bits."""
+    shares, gaps = profile(protein.tokens, protein.weights)
+    return {
+        "profile": base64_of(np.round(255 * shares).astype(np.uint8)),
+        "gaps": base64_of(np.round(255 * np.clip(gaps, 0, 1)).astype(np.uint8)),
+        "bits": [round(float(bit), 3) for bit in information(shares, float(protein.weights.sum()))],
+    }
+
+
+def _pack_letters(protein: Protein) -> dict[str, Any]:
+    """Most frequent letter pairs of the best L pairs of the method shown first and of the couplings.
+
+    Rows are ``[letters, sequences, share, expected, name]``, the last one a place in ``names``.
+    """
+    best = ranking(protein.maps[protein.best], protein.min_separation, protein.length)
+    pairs = list(zip(best.i.tolist(), best.j.tolist(), strict=True))
+    pairs += [
+        tuple(pair)
+        for pair in protein.contacts.get("pairs", np.zeros((0, 2), int))[: protein.length].tolist()
+    ]
+    names: dict[str, int] = {}
+    rows = {}
+    for i, j in dict.fromkeys(pairs):
+        rows[str(int(pair_number(i, j, protein.length)))] = [
+            [
+                found.first + found.second,
+                found.sequences,
+                round(found.share, 4),
+                round(found.expected, 4),
+                names.setdefault(_short_name(protein.names[found.example]), len(names)),
+            ]
+            for found in letter_pairs(protein.tokens, protein.weights, i, j)
+        ]
+    return {"rows": rows, "names": list(names)}
+
+
+def _short_name(name: str) -> str:
+    """First word of a sequence's name, at most 40 letters."""
+    return (str(name).split() or [""])[0][:40]
+
+
+def _pack_structure(backbone: Backbone | None) -> dict[str, Any] | None:
+    """Atoms as int16 steps from their middle, and the secondary structure."""
+    if backbone is None:
+        return None
+    known = np.isfinite(backbone.atoms).all(-1)
+    middle = backbone.atoms[known].mean(0) if known.any() else np.zeros(3)
+    moved = np.where(known[..., None], backbone.atoms - middle, np.nan)
+    step = max(float(np.nanmax(np.abs(moved))) / (_FARTHEST - 1), 0.01)
+    levels = np.where(known[..., None], np.round(np.nan_to_num(moved) / step), -_FARTHEST)
+    return {
+        "atoms": base64_of(levels.astype(np.int16)),
+        "step": step,
+        "missing": -_FARTHEST,
+        "secondary": [str(code) for code in backbone.secondary],
+    }
+
+
+def _pack_contacts(distance: np.ndarray | None) -> str | None:
+    """Numbers of the pairs that touch; None without distances."""
+    if distance is None:
+        return None
+    i, j = np.nonzero(np.triu(np.nan_to_num(distance, nan=np.inf) < CONTACT_DISTANCE, 1))
+    return base64_of(pair_number(i, j, len(distance)))
 
 
 def _pack_method(protein: Protein, name: str, label: str) -> dict[str, Any]:

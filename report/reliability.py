@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from data.contacts import contact_map
+from data.models import MODEL
 from data.store import load_arrays
+from data.truth_file import kind_of_truth
 
 EDGES = np.array([0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 
@@ -58,6 +60,18 @@ def reliability(
     if not found:
         return []
     probability, contact = (np.concatenate(column) for column in zip(*found, strict=True))
+    return binned(probability, contact)
+
+
+def binned(probability: np.ndarray, contact: np.ndarray) -> list[Reliability]:
+    """Bins of pairs by probability (`EDGES`) that hold any, from low to high.
+
+    Parameters
+    ----------
+    probability : float [K]
+    contact : bool [K]
+        Whether each pair is in contact.
+    """
     place = np.clip(np.searchsorted(EDGES, probability, side="right") - 1, 0, len(EDGES) - 2)
     rows = []
     for k in np.unique(place):
@@ -68,10 +82,13 @@ def reliability(
 
 
 def _pairs(folder: Path, method: str, min_separation: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Probability and contact of a protein's resolved pairs; None where a file is missing."""
+    """Probability and contact of a protein's resolved pairs; None without both files, or of a model."""
     if not (folder / f"{method}.npz").exists() or not (folder / "truth.npz").exists():
         return None
-    distance = load_arrays(folder / "truth.npz")["distance"]
+    truth = load_arrays(folder / "truth.npz")
+    if kind_of_truth(truth) == MODEL:
+        return None
+    distance = truth["distance"]
     upper = np.triu_indices(len(distance), min_separation)
     resolved = ~np.isnan(distance[upper])
     probability = load_arrays(folder / f"{method}.npz")["contact"][upper][resolved]

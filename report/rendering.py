@@ -13,6 +13,7 @@ import numpy as np
 
 MISSING = "\u2013"
 TEMPLATES = Path(__file__).parent / "templates"
+VENDOR = Path(__file__).parent / "vendor"
 
 
 @cache
@@ -28,7 +29,8 @@ def environment() -> jinja2.Environment:
     made.filters.update(
         fixed=fixed, thousands=thousands, pretty=pretty, readable_time=readable_time, script_json=script_json
     )
-    made.globals["source"] = source
+    made.filters["percent"] = percent
+    made.globals.update(source=source, vendored=vendored)
     return made
 
 
@@ -40,6 +42,20 @@ def render(template: str, **values: Any) -> str:
 def source(name: str) -> markupsafe.Markup:
     """A style sheet or script of this package, to be inlined as it stands (it holds no data)."""
     return markupsafe.Markup((TEMPLATES / name).read_text())
+
+
+def vendored(name: str) -> markupsafe.Markup:
+    """A script of `report/vendor`, to be inlined as it stands.
+
+    Raises
+    ------
+    ValueError
+        It holds the end of a script element, which would break the page.
+    """
+    text = (VENDOR / name).read_text()
+    if "</script" in text.lower() or "<!--" in text:
+        raise ValueError(f"{name} cannot stand inside a script element")
+    return markupsafe.Markup(text)
 
 
 def script_json(content: Any) -> markupsafe.Markup:
@@ -80,9 +96,9 @@ def fixed(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}"
 
 
-def percent(share: float) -> str:
-    """A share as ``80 %``, ``62.5 %``."""
-    return f"{round(100 * share, 4):g} %"
+def percent(share: float | None) -> str:
+    """A share in percent, with decimals where it has some; an en dash where there is none."""
+    return MISSING if share is None or not math.isfinite(share) else f"{round(100 * share, 1):g} %"
 
 
 def thousands(value: float | None, digits: int = 0) -> str:

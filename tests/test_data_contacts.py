@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from data_fixtures import demo_file, seqres, straight, write_pdb
 
-from data.contacts import Truth, contact_map, save_truth, true_distances, truth_from_file
+from data.contacts import Truth, contact_map, true_distances
 from data.errors import CovarionError, StructureError
 from data.mapping import Mapping, map_query
 from data.store import save_arrays
 from data.structure import read_chain
+from data.truth_file import save_truth, truth_from_file
 
 
 def truth_of(tmp_path, skip=(3,)):

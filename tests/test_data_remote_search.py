@@ -67,6 +67,9 @@ def test_a_search(ready, tmp_path, caplog):
     assert f"sending the query of 10 residues to {ready.url.removeprefix('http://')}" in caplog.text
     assert (provenance["source"], provenance["search"]["mode"]) == ("colabfold", "env")
     assert provenance == json.loads((tmp_path / "p.a3m.gz.json").read_text())
+    assert provenance["url"] == f"{ready.url}/ticket/msa"
+    assert all(provenance[name] for name in ("time", "licence", "citation", "sha256", "format"))
+    assert provenance["search"]["query_length"] == 10
     asked = len(ready.requests)
     search(ready, tmp_path)  # the same query again comes from the cache
     search(ready, tmp_path, offline=True)

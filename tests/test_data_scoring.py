@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.contacts import Truth, save_truth
+from data.contacts import Truth
 from data.errors import CovarionError, MapError
 from data.scoring import (
     COLUMNS,
@@ -23,6 +23,7 @@ from data.scoring import (
     write_scores,
 )
 from data.store import save_arrays
+from data.truth_file import save_truth
 
 
 def truth_of(distance, resolved=None):

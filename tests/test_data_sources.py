@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.server
 import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -108,6 +109,30 @@ def test_pdb_entry(server, tmp_path):
     assert read_chain(tmp_path / "out" / "p.cif.gz").sequence == "MKVLWE"
     assert (provenance["format"], provenance["content"]["chains"]) == ("mmcif", ["A"])
     assert server.requests[0][1]["Accept-Encoding"] == "identity"
+
+
+REVISIONS = """
+loop_
+_pdbx_audit_revision_history.ordinal
+_pdbx_audit_revision_history.data_content_type
+_pdbx_audit_revision_history.major_revision
+_pdbx_audit_revision_history.minor_revision
+_pdbx_audit_revision_history.revision_date
+1 'Structure model' 1 0 2007-02-06
+3 'Structure model' 1 10 2023-08-30
+2 'Structure model' 1 9 2011-07-13
+4 'Structure model' ? ? ?
+"""
+
+
+def test_the_revision_of_an_entry_is_its_version(server, tmp_path):
+    write_mmcif(write_pdb(tmp_path / "x.pdb", straight("MKVLWE")), tmp_path / "x.cif.gz")
+    text = gzip.decompress((tmp_path / "x.cif.gz").read_bytes()).decode()
+    server.answers["/download/2NRF.cif.gz"] = [(200, {}, gzip.compress((text + REVISIONS).encode()))]
+    provenance = fetch("pdb:2NRF", "structure", tmp_path / "p.cif.gz", bases(server))
+    assert provenance["version"] == "1.10 (2023-08-30)"
+    plain = fetch(str(tmp_path / "x.pdb"), "structure", tmp_path / "q.cif.gz")
+    assert plain["version"] == ""
 
 
 def test_busy_server_is_asked_again_when_it_says(server, tmp_path, nap):
@@ -294,6 +319,9 @@ def test_cells(cell, expected):
         ("pfam:", "malformed accession"),
         ("pdb:2NRFA", "malformed accession.*pdb:2NRF"),
         ("pdb:../x", "malformed accession"),
+        ("afdb:P6990", "malformed accession.*afdb:P69905"),
+        ("afdb:P69905-2", "malformed accession"),
+        ("uniprot:../P69905", "malformed accession"),
         ("package:numpy", "malformed cell"),
         ("uniref:P1", "no such source; found: uniref:P1; remedy: .*path, package.*colabfold, pfam.*pdb"),
     ],
@@ -308,6 +336,25 @@ def test_sources_deliver_one_kind_alone(tmp_path):
         fetch("pfam:PF00072", "structure", tmp_path / "x")
     with pytest.raises(FetchError, match="pdb has no alignments"):
         fetch("pdb:2NRF", "alignment", tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("cell", "address"),
+    [
+        ("pdb:2NRF", "https://files.rcsb.org/download/2NRF.cif.gz"),
+        ("pdbe:2NRF", "https://www.ebi.ac.uk/pdbe/entry-files/download/2nrf_updated.cif"),
+        ("pdbredo:2NRF", "https://pdb-redo.eu/db/2nrf/2nrf_final.cif"),
+        ("afdb:p69905", "https://alphafold.ebi.ac.uk/api/prediction/P69905"),
+        ("uniprot:A0A0A0MRZ7", "https://www.ebi.ac.uk/pdbe/api/mappings/best_structures/A0A0A0MRZ7"),
+    ],
+)
+def test_documented_addresses_of_structures(cell, address):
+    name, value = parse_cell(cell)
+    assert SOURCES[name].address(value) == address
+
+
+def test_no_address_names_a_version():
+    assert not [s.name for s in SOURCES.values() if re.search(r"[/_.-]v\d", s.url) or "F1" in s.url]
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)

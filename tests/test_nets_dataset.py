@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from data.contacts import Truth
 from data.errors import CovarionError
+from data.store import save_arrays
+from data.truth_file import save_truth
 from nets.config import BIN_EDGES
 from nets.dataset import (
     Example,
+    build_example,
+    build_simulated,
     by_cluster,
     check_split,
     cut_bins,
@@ -85,6 +90,30 @@ def test_an_example_survives_its_file(tmp_path):
     assert len(bins) == 66
     shallow, _ = read_example(tmp_path / "e.npz", -1)
     assert shallow.scalars[0] < features.scalars[0]  # fewer rows, smaller Neff
+
+
+@pytest.mark.parametrize("kind", ["experiment", "model"])
+def test_nothing_is_learned_from_a_predicted_model(tmp_path, kind):
+    distance = np.full((12, 12), 9.0, dtype=np.float32)
+    truth = Truth(distance, np.ones(12, bool), np.array(["1"] * 12), 1.0, 1.0, "A", "AF-X-F1", kind=kind)
+    save_truth(tmp_path / "t.npz", truth)
+    save_arrays(tmp_path / "a.npz", tokens=family(20))
+    out = tmp_path / "e.npz"
+
+    def build():
+        settings = {"depths": 1, "pair_maps": ("mi",), "seed": 1}
+        build_example(str(tmp_path / "a.npz"), str(tmp_path / "t.npz"), str(out), **settings)
+        build_simulated(str(tmp_path / "t.npz"), str(out), rows=8, number=0, **settings)
+
+    if kind == "experiment":
+        build()
+        assert out.exists()
+        return
+    with pytest.raises(CovarionError, match=r"a predicted model is nothing to learn from.*AF-X-F1"):
+        build()
+    with pytest.raises(CovarionError, match="a predicted model is nothing to learn from"):
+        build_simulated(str(tmp_path / "t.npz"), str(out), 8, 0, 1, ("mi",), 1)
+    assert not out.exists()
 
 
 def test_subsample_keeps_the_query_and_the_order():

@@ -1,11 +1,13 @@
 """The pages in Chromium: no request, no error, controls that work, narrow screens."""
 
+import csv
 import shutil
 
 import pytest
-from report_fixtures import LENGTH, NASTY, QUERY, write_protein
+from report_fixtures import FIRST, LENGTH, NASTY, QUERY, large_protein, write_protein
 
 from data.store import save_json
+from report.exports import CSV_COLUMNS
 from report.overview import write_overview
 from report.page import write_page
 
@@ -23,13 +25,18 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Two proteins, one with markup for a name and without a structure, and the overview."""
+    """Three proteins: one with markup for a name, one with a structure to turn; and the overview."""
     folder = tmp_path_factory.mktemp("results")
-    for name, place, truth in (("hairpin", "hairpin", True), (NASTY, "nasty", False)):
-        files = write_protein(folder / place, truth=truth)
+    kinds = {
+        "hairpin": ("hairpin", {}),
+        "nasty": (NASTY, {"truth": False}),
+        "solid": ("solid", {"structure": True}),
+    }
+    for place, (name, options) in kinds.items():
+        files = write_protein(folder / place, **options)
         write_page(name, files, {"label": NASTY}, {"covarion": "1"}, folder / place / "report.html")
     save_json(folder / "broken" / "failure.json", {"problem": NASTY, "stage": "fetch"})
-    proteins = [{"protein": name, "split": NASTY} for name in ("hairpin", "nasty", "broken")]
+    proteins = [{"protein": name, "split": NASTY} for name in ("hairpin", "nasty", "broken", "solid")]
     write_overview(folder, proteins, {}, {}, folder / "index.html", folder / "summary.tsv")
     return folder
 
@@ -47,12 +54,13 @@ def open_page(browser):
     """Open a file; afterwards no console error, no dialog and no request but the file itself."""
     troubles, requests, pages = [], [], []
 
-    def opened(path, width=1200, scheme="light"):
+    def opened(path, width=1200, scheme="light", media="screen"):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("dialog", lambda dialog: (troubles.append("dialog"), dialog.dismiss()))
         page.on("request", lambda request: requests.append(request.url))
+        page.emulate_media(media=media, color_scheme=scheme)
         page.goto(path.as_uri())
         pages.append(page)
         return page
@@ -69,7 +77,9 @@ def rows(page):
     return page.locator("#contacts tbody tr")
 
 
-@pytest.mark.parametrize("name", ["hairpin/report.html", "nasty/report.html", "index.html"])
+@pytest.mark.parametrize(
+    "name", ["hairpin/report.html", "nasty/report.html", "solid/report.html", "index.html"]
+)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_overflows_a_narrow_screen(results, open_page, name, scheme):
     page = open_page(results / name, width=375, scheme=scheme)
@@ -141,7 +151,15 @@ def test_hovering_names_both_residues_in_both_numberings(results, open_page):
     text = page.locator("#inspect").inner_text()
     assert f"{QUERY[5]}16, {QUERY[20]}31" in text
     assert "105, 120" in text
+    assert "alignment columns\n6, 21" in text
     assert "true distance" in text
+    tip = page.locator("#tip").inner_text()
+    assert f"{QUERY[5]}16 \u2013 {QUERY[20]}31 \u00b7 structure 105, 120" in tip
+    assert "alignment columns 6, 21" in tip
+    assert "rank " in tip
+    assert " \u00b7 p " in tip
+    page.mouse.move(0, 0)
+    page.wait_for_selector("#tip", state="hidden")
 
 
 def test_keys_step_through_the_contacts(results, open_page):
@@ -171,20 +189,192 @@ def test_the_csv_holds_the_contacts_shown(results, open_page):
     with page.expect_download() as caught:
         page.locator("#save-csv").click()
     lines = caught.value.path().read_text().splitlines()
-    assert lines[0] == "i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance"
+    assert lines[0] == ",".join(CSV_COLUMNS)
     assert len(lines) == LENGTH + 1
+    for row in csv.DictReader(lines):  # the fixture numbers the first 30 residues from 201
+        for end in "ij":
+            column = int(row[end]) - FIRST
+            assert row[f"uniprot_{end}"] == (str(column + 201) if column < 30 else "")
 
 
 def test_the_overview_searches_and_sorts(results, open_page):
     page = open_page(results / "index.html")
     visible = page.locator("#table tbody tr:visible")
-    assert visible.count() == 3
+    assert visible.count() == 4
     page.locator("#search").fill("hair")
     assert visible.count() == 1
-    assert page.locator("#found").inner_text() == "1 of 3 proteins"
+    assert page.locator("#found").inner_text() == "1 of 4 proteins"
     page.locator("#search").fill("")
     page.get_by_role("button", name="Protein").click()
     names = page.locator("#table tbody tr td:nth-child(2)").all_inner_texts()
-    assert names == ["broken", "hairpin", "nasty"]
+    assert names == ["broken", "hairpin", "nasty", "solid"]
     visible.nth(1).get_by_role("link").click()
     assert page.locator("h1").inner_text() == "hairpin"
+
+
+PIXELS = """() => {
+  const canvas = document.querySelector("#structure canvas");
+  const sheet = document.createElement("canvas");
+  [sheet.width, sheet.height] = [canvas.width, canvas.height];
+  const g = sheet.getContext("2d");
+  three.viewer.render();
+  g.drawImage(canvas, 0, 0);
+  const data = g.getImageData(0, 0, sheet.width, sheet.height).data;
+  const counts = {};
+  for (let k = 0; k < data.length; k += 4) {
+    const [r, g, b] = [data[k], data[k + 1], data[k + 2]];
+    const blue = b > r + 40 && b > g + 20, orange = r > b + 60 && r > g + 20;
+    const green = g > r + 40 && g > b + 15;
+    const kind = data[k + 3] < 128 || (r > 245 && g > 245 && b > 245) ? "empty"
+      : blue ? "blue" : green ? "green" : orange ? "orange" : "other";
+    counts[kind] = (counts[kind] ?? 0) + 1;
+  }
+  return counts;
+}"""
+
+
+@pytest.fixture
+def solid(results, open_page):
+    """The page with a structure, drawn."""
+    page = open_page(results / "solid" / "report.html")
+    page.locator("#structure").scroll_into_view_if_needed()
+    page.wait_for_selector("#structure[data-drawn]")
+    return page
+
+
+def test_the_structure_is_drawn(solid):
+    counts = solid.evaluate(PIXELS)
+    assert counts["empty"] > 1000
+    assert sum(counts.values()) - counts["empty"] > 1500
+
+
+def choose(page, i, j):
+    """Click a pair of columns on the map."""
+    x, y = page.evaluate(f"[margin.left + {j + 0.5} * view.cell, margin.top + {i + 0.5} * view.cell]")
+    page.locator("#map").click(position={"x": x, "y": y})
+    page.wait_for_function(f"document.getElementById('structure').dataset.drawn === String(pairOf({i}, {j}))")
+
+
+def test_a_clicked_pair_is_drawn_in_the_colour_of_its_verdict(solid):
+    solid.evaluate("paints.secondary = () => '#cccccc'; paint()")
+    choose(solid, 10, 29)  # opposite each other: a contact
+    contact = solid.evaluate(PIXELS)
+    assert solid.locator("#structure-says").inner_text().endswith("5.0 \u00c5, contact.")
+    choose(solid, 0, 19)  # the two ends of a strand
+    wrong = solid.evaluate(PIXELS)
+    assert "wrong" in solid.locator("#structure-says").inner_text()
+    choose(solid, 8, 15)
+    copy = solid.evaluate(PIXELS)
+    assert "contact with another copy" in solid.locator("#structure-says").inner_text()
+    assert contact["blue"] > 50
+    assert contact.get("orange", 0) < 20
+    assert wrong["orange"] > 50
+    assert wrong.get("blue", 0) < 20
+    assert copy["green"] > 50
+    choose(solid, 3, 30)
+    assert "no coordinates" in solid.locator("#structure-says").inner_text()
+
+
+def test_the_contacts_shown_are_drawn_on_demand(solid):
+    solid.evaluate("paints.secondary = () => '#cccccc'; paint(); pin(null)")
+    before = solid.evaluate(PIXELS)
+    solid.get_by_label("draw the contacts shown").check()
+    after = solid.evaluate(PIXELS)
+    assert after.get("blue", 0) > before.get("blue", 0) + 200
+    solid.locator("#count").fill("1")
+    solid.wait_for_function("scene.shown.length === 1")
+    few = solid.evaluate(PIXELS)
+    assert few.get("blue", 0) < after["blue"] / 2
+
+
+def test_keys_turn_the_structure_and_colours_change(solid):
+    view = "JSON.stringify(three.viewer.getView())"
+    before = solid.evaluate(view)
+    solid.locator("#structure").focus()
+    solid.keyboard.press("ArrowRight")
+    assert solid.evaluate(view) != before
+    solid.locator("#centre").click()
+    plain = solid.evaluate(PIXELS)
+    solid.locator("#paint").select_option("order")
+    assert solid.evaluate(PIXELS) != plain
+
+
+def test_a_pair_between_copies_is_explained(solid):
+    choose(solid, 8, 15)
+    assert "touches another copy in the assembly" in solid.locator("#inspect").inner_text()
+    assert "contact with another copy" in solid.locator("#tally").inner_text()
+
+
+def test_the_card_shows_couplings_and_the_sequences_that_carry_them(solid):
+    rows(solid).nth(0).click()
+    card = solid.locator("#card")
+    assert "Couplings (plm)" in card.inner_text()
+    assert "Sequences that carry it" in card.inner_text()
+    shares = [float(text.split()[0]) for text in card.locator("tbody td:nth-child(3)").all_inner_texts()]
+    assert shares == sorted(shares, reverse=True)
+    assert card.locator("tbody td:last-child").nth(0).inner_text().startswith("row")
+
+
+@pytest.mark.parametrize("sheet", ["logo", "scores"])
+def test_the_evidence_is_drawn(solid, sheet):
+    colours = f"""() => {{
+      const sheet = document.getElementById("{sheet}");
+      const data = sheet.getContext("2d").getImageData(0, 0, sheet.width, sheet.height).data;
+      const seen = new Set();
+      for (let k = 0; k < data.length; k += 4)
+        if (data[k + 3] === 255) seen.add(data[k] << 16 | data[k + 1] << 8 | data[k + 2]);
+      return seen.size;
+    }}"""
+    assert solid.evaluate(colours) >= 3
+
+
+def test_scores_follow_the_slider_and_the_method(solid):
+    first = solid.locator("#scores-say").inner_text()
+    solid.get_by_role("button", name="L/5").click()
+    second = solid.locator("#scores-say").inner_text()
+    solid.locator("input[name=method][value=mi]").check(force=True)
+    third = solid.locator("#scores-say").inner_text()
+    assert len({first, second, third}) == 3
+    assert third.startswith("mi: ")
+
+
+def test_a_page_on_paper_shows_no_controls_and_fits(results, open_page):
+    page = open_page(results / "solid" / "report.html", media="print", width=794)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 794
+    assert not page.locator("#count").is_visible()
+    assert page.locator("#map").is_visible()
+
+
+def test_a_page_of_1000_residues_answers_a_hover_in_100_ms(tmp_path, open_page):
+    files, _ = large_protein(tmp_path / "p", 1000)
+    write_page("large", files, {}, {}, tmp_path / "large.html")
+    page = open_page(tmp_path / "large.html")
+    hover = """(k) => new Promise((done) => {
+      const box = canvas.getBoundingClientRect();
+      const start = performance.now();
+      const clientX = box.left + margin.left + (k + 300.5) * view.cell;
+      const clientY = box.top + margin.top + (k + 0.5) * view.cell;
+      canvas.dispatchEvent(new PointerEvent("pointermove", { clientX, clientY }));
+      const wanted = queryName(rowOf[state.hover]);
+      const tip = document.getElementById("tip");
+      const shown = () => tip.textContent.startsWith(wanted);
+      const look = () => (shown() ? done(performance.now() - start) : requestAnimationFrame(look));
+      look();
+    })"""
+    times = sorted(page.evaluate(hover, 7 * k) for k in range(1, 16))
+    assert times[len(times) // 2] < 100, times
+
+
+def test_a_structure_of_beta_atoms_alone_is_drawn_as_a_trace(tmp_path, open_page):
+    files = write_protein(tmp_path / "p", structure=True)
+    lines = files["structure"].read_text().splitlines()
+    files["structure"].write_text(
+        "\n".join(line for line in lines if not line.startswith("ATOM") or " CB " in line) + "\n"
+    )
+    write_page("trace", files, {}, {}, tmp_path / "trace.html")
+    page = open_page(tmp_path / "trace.html")
+    page.locator("#structure").scroll_into_view_if_needed()
+    page.wait_for_selector("#structure[data-drawn]")
+    counts = page.evaluate(PIXELS)
+    assert sum(counts.values()) - counts["empty"] > 1500
+    assert page.locator("#paint option").all_inner_texts() == ["first to last residue", "conservation"]

@@ -152,6 +152,22 @@ def test_csv_speaks_both_numberings(tmp_path, scores):
     assert float(rows[1]["score"]) == 40.0
 
 
+def test_both_exports_speak_uniprot_numbers(tmp_path, scores):
+    uniprot = np.where(np.arange(LENGTH) % 20 < 15, np.arange(LENGTH) + 201, 0)
+    write_csv(QUERY, scores, tmp_path / "x.csv", uniprot=uniprot, first_index=FIRST)
+    with (tmp_path / "x.csv").open() as stream:
+        for row in csv.DictReader(stream):
+            for end in "ij":
+                number = uniprot[int(row[end]) - FIRST]
+                assert row[f"uniprot_{end}"] == (str(number) if number else "")
+    write_rr(QUERY, scores, tmp_path / "x.rr", "plm", uniprot=uniprot, accession="P69905\nEND")
+    remarks = read_rr(tmp_path / "x.rr").header["REMARK"].split("\n")
+    assert remarks[-2:] == [
+        "residues 1 to 15 of this sequence are 201 to 215 of UniProt P69905 END",
+        "residues 21 to 35 of this sequence are 221 to 235 of UniProt P69905 END",
+    ]
+
+
 def test_csv_without_a_structure_has_empty_cells(tmp_path, scores):
     write_csv(QUERY, scores, tmp_path / "x.csv", top=3)
     with (tmp_path / "x.csv").open() as stream:

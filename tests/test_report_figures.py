@@ -160,3 +160,36 @@ def test_curves_go_through_the_scores_of_the_evaluation():
         assert len(curve) == row["pairs"]
         if row["cut"] != "AP":
             assert curve[min(row["k"], len(curve)) - 1] == pytest.approx(row["precision"])
+
+
+def test_expected_precision_is_a_running_mean():
+    rng = np.random.default_rng(8)
+    probability = rng.uniform(size=(LENGTH, LENGTH))
+    probability = (probability + probability.T) / 2
+    chart = figures.expected_chart({"refined": probability}, styles(["refined"]))
+    i, j = np.triu_indices(LENGTH, 24)
+    best = np.sort(probability[i, j])[::-1][: round(1.5 * LENGTH)]
+    expected = np.cumsum(best) / np.arange(1, len(best) + 1)
+    drawn = [1 - y / 100 for _, y in points(chart.lines[0].path)]
+    np.testing.assert_allclose(drawn, expected, atol=1e-4)
+
+
+def test_reliability_of_one_protein_counts_its_pairs():
+    distance = distances()
+    certain = np.where(np.nan_to_num(distance, nan=99) < 8, 0.95, 0.02)
+    chart = figures.reliability_chart({"refined": certain}, styles(["refined"]), distance)
+    resolved = np.isfinite(distance[np.triu_indices(LENGTH, 6)]).sum()
+    assert f"{resolved:,} resolved pairs" in chart.caption
+    assert points(chart.lines[1].path) == [(2.0, 100.0), (95.0, 0.0)]
+
+
+def test_dots_lie_at_depth_and_precision():
+    found = {"plm": [(10, 0.25), (1000, 0.5)], "refined": [(100, 1.0)]}
+    chart = figures.precision_by_depth_chart(found, styles(found))
+    labels = {label: place for place, label in chart.x_ticks}
+    assert labels["10"] < labels["100"] < labels["1,000"]
+    (x, y), (across, _) = points(chart.lines[0].path)
+    assert (x, y) == (pytest.approx(labels["10"]), 75.0)
+    assert across == pytest.approx(labels["1,000"], abs=0.01)
+    assert points(chart.lines[1].path) == [(pytest.approx(labels["100"], abs=0.01), 0.0)]
+    assert all(line.dots for line in chart.lines)

@@ -210,3 +210,44 @@ def test_splits_are_averaged_apart(tmp_path):
     assert "Split train" in page
     assert "Split val" in page
     assert "0.500" not in page
+
+
+def test_means_are_over_first_chains_of_experiments(tmp_path):
+    """Neither a predicted model nor a further structure of a protein enters a mean or the summary."""
+    finished(tmp_path, "real", {"plm": 0.5})
+    head, *rows = (tmp_path / "real" / "scores.tsv").read_text().splitlines()
+    further = [
+        row.replace("0.5", "0.0") + f"\t{name}" for name in ("assembly", "2XYZ_A", "union") for row in rows
+    ]
+    lines = [f"{head}\tagainst", *(f"{row}\tchain" for row in rows), *further]
+    save_text(tmp_path / "real" / "scores.tsv", "\n".join(lines) + "\n")
+    finished(tmp_path, "guess", {"plm": 0.9})
+    folder = tmp_path / "guess"
+    save_text(folder / "agreement.tsv", (folder / "scores.tsv").read_text().replace("precision", "agreement"))
+    save_text(folder / "scores.tsv", f"{head}\tagainst\n")
+    truth = load_arrays(folder / "truth.npz") | {"kind": np.array("model"), "entry": np.array("AF-P1-F1")}
+    save_arrays(folder / "truth.npz", **truth)
+    proteins = [{"protein": "real", "structure": "x"}, {"protein": "guess", "structure": "afdb:P1"}]
+    (mean,) = [mean for mean in mean_table(tmp_path, proteins) if mean.cut == "L" and mean.group == "all"]
+    assert (mean.clusters, mean.mean) == (1, 0.5)
+    assert "guess: finished, compared with AF-P1-F1 B (predicted model) alone" in summary_table(
+        tmp_path, proteins
+    )
+    write_overview(tmp_path, proteins, {}, {}, tmp_path / "index.html", tmp_path / "summary.tsv")
+    with (tmp_path / "summary.tsv").open() as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert [(row["protein"], row["precision"]) for row in rows] == [("real", "0.5")] * 4 + [("guess", "")]
+    assert "AF-P1-F1 B (predicted model)" in (tmp_path / "index.html").read_text()
+
+
+def test_three_scored_proteins_are_drawn_by_depth(tmp_path):
+    depths = {"a": 50, "b": 500, "c": 5000}
+    for name, neff in depths.items():
+        finished(tmp_path, name, {"plm": 0.2, "refined": 0.4}, neff=neff)
+    rows = [{"protein": name} for name in depths]
+    for shown, page in ((rows, "three.html"), (rows[:2], "two.html")):
+        write_overview(tmp_path, shown, {}, {}, tmp_path / page, tmp_path / "summary.tsv")
+    three = (tmp_path / "three.html").read_text()
+    assert "Precision against depth" in three
+    assert three.count("h0") == 6
+    assert "Precision against depth" not in (tmp_path / "two.html").read_text()

@@ -6,16 +6,20 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import gemmi
 import numpy as np
 import pytest
-from report_fixtures import FIRST, LENGTH, NASTY, QUERY, distances, write_protein
+from report_fixtures import FIRST, LENGTH, NASTY, QUERY, distances, large_protein, write_protein
 
+from data.backbone import measured_points
+from data.contacts import distances_between
 from data.errors import CovarionError
 from data.store import load_arrays, save_arrays, save_text
 from report.exports import read_rr
 from report.page import write_page
 from report.page import write_protein as write_report
-from report.payload import pack_distance, pair_number
+from report.payload import load_protein, pack_distance, pair_number
+from report.rendering import VENDOR
 
 SETTINGS = {"plm": {"lambda": 0.01}, "label": NASTY}
 VERSIONS = {"covarion": "9.9.9"}
@@ -87,7 +91,8 @@ def test_nothing_is_loaded_and_every_address_is_local(tmp_path):
     page, reader = page_of(tmp_path)
     assert all(address.startswith(("#", "data:")) for address in reader.addresses)
     assert not re.search(r"(?:src|href)=\"?https?:|@import|url\(", page)
-    assert "default-src 'none'" in page
+    assert "default-src 'none'; " in page
+    assert "connect-src" not in page
     assert len(page) < 1_000_000
 
 
@@ -196,6 +201,62 @@ def test_pair_numbers_follow_the_upper_triangle():
     np.testing.assert_array_equal(pair_number(i, j, 23), np.arange(len(i)))
 
 
+def test_the_page_of_a_model_speaks_of_agreement(tmp_path):
+    files = write_protein(tmp_path / "p")
+    arrays = load_arrays(files["truth"])
+    save_arrays(files["truth"], **(arrays | {"kind": np.array("model"), "entry": np.array("AF-P69905-F1")}))
+    rows = files["scores"].read_text().splitlines()
+    save_text(files["scores"], "\t".join([*rows[0].split("\t"), "against"]) + "\n")
+    head = "\t".join([*rows[0].replace("precision", "agreement").split("\t"), "against"])
+    files["agreement"] = tmp_path / "p" / "agreement.tsv"
+    save_text(files["agreement"], "\n".join([head, *(f"{row}\tchain" for row in rows[1:])]) + "\n")
+    write_page("hairpin", files, {}, {}, tmp_path / "p" / "report.html")
+    page = (tmp_path / "p" / "report.html").read_text()
+    text = text_of_page(page)
+    assert "75 % agree with AF-P69905-F1 chain B, a predicted model" in text
+    assert "this is agreement, not precision" in text
+    assert "contacts of the predicted model" in text
+    assert payload_of(page)["kind"] == "model"
+    shown = re.sub("(?i)expected precision|agreement, not precision", "", text)
+    assert "recision" not in shown.replace("average precision", "")
+    assert "are contacts in" not in text
+
+
+def test_the_page_compares_with_every_structure(tmp_path):
+    files = write_protein(tmp_path / "p")
+    head, *rows = files["scores"].read_text().splitlines()
+    scored = [f"{row}\t{name}" for name in ("chain", "assembly", "2XYZ_<b>", "union") for row in rows]
+    save_text(files["scores"], "\n".join([f"{head}\tagainst", *scored]) + "\n")
+    agreed = [f"{row}\tAF-X-F1_A" for row in rows]
+    files["agreement"] = tmp_path / "p" / "agreement.tsv"
+    save_text(
+        files["agreement"], "\n".join([head.replace("precision", "agreement") + "\tagainst", *agreed]) + "\n"
+    )
+    truth = load_arrays(files["truth"]) | {"assembly": np.array("assembly 1, 2 copies")}
+    save_arrays(files["truth"], **truth)
+    write_page("hairpin", files, {}, {}, tmp_path / "p" / "report.html")
+    page = (tmp_path / "p" / "report.html").read_text()
+    precision, agreement = re.findall(r'<table class="comparisons">(.*?)</table>', page, re.DOTALL)
+    names = list(dict.fromkeys(re.findall(r'<th scope="row">(.*?)</th>', precision)))
+    assert names == ["1ABC chain B", "assembly 1, 2 copies", "2XYZ_&lt;b&gt;", "union"]
+    assert len(re.findall(r'<th scope="row">', precision)) == 4 * 3
+    assert re.findall(r'<th scope="row">(.*?)</th>', agreement) == ["AF-X-F1_A"] * 3
+    text = text_of_page(page)
+    assert "Precision against each structure" in text
+    assert "Agreement against each structure" in text
+    assert "75 % are contacts in 1ABC chain B" in text
+
+
+def test_uniprot_numbers_stand_on_the_page_and_in_its_exports(tmp_path):
+    files = write_protein(tmp_path / "p")
+    page, exports = tmp_path / "p" / "report.html", tmp_path / "p" / "exports"
+    write_report("hairpin", files, settings={}, versions={}, page=page, exports=exports)
+    assert payload_of(page.read_text())["uniprot"][:2] == [201, 202]
+    assert payload_of(page.read_text())["uniprot"][-1] == 0
+    assert "1 to 30 of this sequence are 201 to 230 of UniProt P69905" in (exports / "plm.rr").read_text()
+    assert (exports / "plm.csv").read_text().splitlines()[1].endswith(",204,")  # residue 30 has no number
+
+
 def test_without_a_structure_the_page_says_so(tmp_path):
     page, reader = page_of(tmp_path, truth=False)
     text = text_of(reader)
@@ -267,9 +328,16 @@ def test_a_protein_brings_its_exports_and_foreign_maps(tmp_path):
     page, exports = tmp_path / "p" / "report.html", tmp_path / "p" / "exports"
     write_report("hairpin", files, settings={}, versions={}, page=page, exports=exports, min_separation=9)
     names = ["mi", "plm", "refined", "refined-demo", "their_map"]
-    assert sorted(path.name for path in exports.iterdir()) == sorted(
-        f"{name}.{end}" for name in names for end in ("rr", "csv")
-    )
+    lists = {f"{name}.{end}" for name in names for end in ("rr", "csv")}
+    programs = {
+        "plm.mat",
+        "plm.tbl",
+        "plm.evcouplings.csv",
+        "refined.mat",
+        "refined.tbl",
+        "refined.alphalink.txt",
+    }
+    assert {path.name for path in exports.iterdir()} == lists | programs | {"everything.npz"}
     text = page.read_text()
     assert 'href="exports/refined-demo.rr"' in text
     assert [method["name"] for method in payload_of(text)["methods"]] == [
@@ -297,3 +365,59 @@ def text_of_page(page):
 def test_distances_just_below_the_limit_stay_contacts():
     distance = np.array([[0, 7.9999, 8.0], [7.9999, 0, np.nan], [8.0, np.nan, 0]], np.float32)
     assert unpacked(pack_distance(distance), "<u2").tolist() == [799, 800, 65535]
+
+
+def test_a_structure_brings_its_atoms_its_neighbours_and_a_viewer(tmp_path):
+    page, reader = page_of(tmp_path, structure=True)
+    packed = payload_of(page)["structure"]
+    levels = unpacked(packed["atoms"], "<i2").reshape(LENGTH, 5, 3).astype(float)
+    levels[levels == packed["missing"]] = np.nan
+    points = np.where(np.isnan(levels[:, 4]), levels[:, 1], levels[:, 4]) * packed["step"]
+    found = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    np.testing.assert_allclose(found, distances(), atol=0.05)
+    touching = set(unpacked(payload_of(page)["partner"], "<u4").tolist())
+    assert int(pair_number(8, 15, LENGTH)) in touching
+    assert int(pair_number(2, 24, LENGTH)) not in touching
+    text = text_of(reader)
+    assert "Copies of the protein: assembly 1, 2 copies." in text
+    assert "closer than 8 Å to another copy" in text
+    assert (VENDOR / "3Dmol-min.js").read_text() in page
+
+
+def test_the_file_that_the_truth_was_measured_on_is_drawn(tmp_path, caplog):
+    files = write_protein(tmp_path / "p", structure=True)
+    right = files["structure"]
+    moved = tmp_path / "moved.cif"
+    structure = gemmi.read_structure(str(right))
+    for atom in (atom for residue in structure[0][0] for atom in residue):
+        atom.pos.x *= 1.1
+    moved.write_text(structure.make_mmcif_document().as_string())
+    drawn = load_protein("hairpin", files | {"structure": [moved, right]})
+    found = distances_between(points := measured_points(QUERY, drawn.backbone.atoms), points)
+    np.testing.assert_allclose(found, distances(), atol=1e-3)
+    assert load_protein("hairpin", files | {"structure": [moved]}).backbone is None
+    assert "no structure file has the distances" in caplog.text
+
+
+def test_contacts_in_further_structures_are_named(tmp_path):
+    files = write_protein(tmp_path / "p", structure=True)
+    further = np.full((2, LENGTH, LENGTH), 20, np.float32)
+    further[1, 2, 12] = further[1, 12, 2] = 6
+    save_arrays(files["truth"], **load_arrays(files["truth"]), further_distance=further)
+    write_page("hairpin", files, {}, {}, tmp_path / "x.html")
+    page = (tmp_path / "x.html").read_text()
+    assert unpacked(payload_of(page)["elsewhere"], "<u4").tolist() == [int(pair_number(2, 12, LENGTH))]
+    assert "a contact in another structure of the row" in page
+
+
+def test_without_a_structure_file_no_viewer_is_carried(tmp_path):
+    page, _ = page_of(tmp_path)
+    assert payload_of(page)["structure"] is None
+    assert "3dmol" not in page.lower()
+
+
+def test_a_page_of_300_residues_stays_below_four_megabytes(tmp_path):
+    files, length = large_protein(tmp_path / "p", 300)
+    write_page("large", files, {}, {}, tmp_path / "x.html")
+    assert (tmp_path / "x.html").stat().st_size < 4_000_000
+    assert payload_of((tmp_path / "x.html").read_text())["length"] == length

@@ -41,5 +41,13 @@ def test_unresolved_pairs_do_not_count_and_one_is_in_the_last_bin(tmp_path):
     assert (row.low, row.high) == (0.9, 1.0)
 
 
+def test_predicted_models_calibrate_nothing(tmp_path):
+    ones = np.ones((LENGTH, LENGTH), dtype=np.float32)
+    write(tmp_path / "p", ones, 5 * ones)
+    assert reliability(tmp_path, ["p"])
+    save_arrays(tmp_path / "p" / "truth.npz", distance=5 * ones, kind=np.array("model"))
+    assert reliability(tmp_path, ["p"]) == []
+
+
 def test_without_files_there_are_no_bins(tmp_path):
     assert reliability(tmp_path, ["p"]) == []

@@ -9,6 +9,7 @@ from workflow_fixtures import ROOT, write_table
 from data.errors import ConfigError, CovarionError, TableError
 from data.families import read_families
 from workflow.plan import Plan, checked_config, source_digest
+from workflow.structure_files import local_input, structure_at
 
 
 @pytest.fixture
@@ -114,6 +115,49 @@ def test_families_whose_names_cannot_be_folders(tmp_path, other, said):
     (tmp_path / "families.tsv").write_text(f"id\tsplit\tcluster\trepresentative\tlength\n{rows}")
     with pytest.raises(TableError, match=said):
         read_families(str(tmp_path), [])
+
+
+def test_models_are_left_out_of_training(config, tmp_path):
+    structures = {
+        "p1": "s.pdb",
+        "p2": "afdb:P69905",
+        "p3": "model:s.pdb;afdb:P69905",
+        "p4": "afdb:P69905;pdb:2NRF",
+    }
+    rows = [
+        {"protein": name, "alignment": "a.fasta", "structure": cell, "split": "train", "cluster": name}
+        for name, cell in structures.items()
+    ]
+    write_table(tmp_path / "proteins.tsv", rows)
+    plan = Plan.from_config(copy.deepcopy(config))
+    assert plan.with_structure == ["p1", "p2", "p3", "p4"]
+    assert plan.learners("all") == [("p1", "train"), ("p4", "train")]
+    config["train"] = config["train"] | {"scheme": "leave-one-out"}
+    plan = Plan.from_config(config)
+    assert plan.folds == ["without-p1", "without-p4"]
+    assert [name for name, _ in plan.learners("without-p2")] == ["p1", "p4"]
+    assert plan.fold("p2") == "without-p2"
+
+
+def test_each_structure_has_a_file(config, tmp_path):
+    rows = [
+        {
+            "protein": "p",
+            "alignment": "a.fasta",
+            "structure": "pdb:2NRF:B;s.pdb;uniprot:P69905",
+            "chain": ";auth=A;",
+        },
+        {"protein": "q", "alignment": "a.fasta", "structure": "s.pdb", "chain": "C"},
+    ]
+    write_table(tmp_path / "proteins.tsv", rows)
+    plan = Plan.from_config(config)
+    assert plan.structure_files("p") == [f"resources/structures/p{nth}.cif.gz" for nth in ("", "~2", "~3")]
+    found = [structure_at(plan.row("p"), nth) for nth in ("", "~2", "~3")]
+    assert [part.chain for part in found] == ["B", "auth=A", ""]
+    assert [local_input(part.cell) for part in found] == [[], [str(tmp_path / "s.pdb")], []]
+    assert structure_at(plan.row("q"), "").chain == "C"
+    assert plan.structure_files("q") == ["resources/structures/q.cif.gz"]
+    assert [path for path in plan.report_files("p")["provenance"] if "~3" in path]
 
 
 def test_families_become_rows(tmp_path):

@@ -14,12 +14,13 @@ from typing import Any
 from data.errors import ConfigError
 from data.families import CLUSTER, read_families, read_folds
 from data.query import uniprot_accession
-from data.registry import SOURCES, Source, base_addresses, find_local, parse_cell
+from data.registry import SOURCES, Source, base_addresses, parse_cell
 from data.search import PROGRAMS
-from data.table import PATHS, ProteinRow, read_proteins
+from data.table import ProteinRow, read_proteins
 from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig
 from nets.shipped import find_weights
 from workflow.settings import SCHEMAS, checked_config
+from workflow.structure_files import local_input, structure_files
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = "refined"
@@ -140,7 +141,16 @@ class Plan:
 
     def local_file(self, protein: str, cell: str) -> list[str]:
         """File or folder that a cell names, so that its change makes the protein run again; else []."""
-        return _local_file(getattr(self.row(protein), cell))
+        return local_input(getattr(self.row(protein), cell))
+
+    @property
+    def learnable(self) -> list[str]:
+        """Proteins that may be learned from: those with a structure that is no predicted model."""
+        return [name for name, row in self.proteins.items() if row.learnable]
+
+    def structure_files(self, protein: str) -> list[str]:
+        """Files of all structures of a protein."""
+        return structure_files(self.row(protein), self.config["resources"])
 
     @property
     def searched(self) -> list[str]:
@@ -206,9 +216,7 @@ class Plan:
         files = [f"{resources}/msa/{protein}.a3m.gz.json"]
         if self.accession(protein):
             files.append(f"{resources}/queries/{protein}.fasta.json")
-        if self.row(protein).structure:
-            files.append(f"{resources}/structures/{protein}.cif.gz.json")
-        return files
+        return files + [f"{path}.json" for path in self.structure_files(protein)]
 
     def kept(self, path: str, temporary: Any) -> Any:
         """The path as it is, or marked as temporary unless the configuration keeps couplings."""
@@ -237,7 +245,7 @@ class Plan:
     def folds(self) -> list[str]:
         """Training runs that this configuration asks for; ``all`` where only the target asks."""
         if self.config["train"]["scheme"] == "leave-one-out":
-            return sorted({self.fold(name) for name in self.with_structure})
+            return sorted({self.fold(name) for name in self.learnable})
         return ["all"]
 
     def refiner_file(self, refiner: str, protein: str) -> str:
@@ -282,7 +290,8 @@ class Plan:
         row = self.row(protein)
         files: dict[str, Any] = {}
         if row.structure:
-            names |= {"truth": "truth.npz", "scores": "scores.tsv"}
+            names |= {"truth": "truth.npz", "scores": "scores.tsv", "agreement": "agreement.tsv"}
+            files["structure"] = self.structure_files(protein)
         if row.maps:
             names["foreign"] = "foreign.npz"
         files |= {name: self.result(protein, file) for name, file in names.items()}
@@ -295,13 +304,13 @@ class Plan:
     def learners(self, fold: str) -> list[tuple[str, str]]:
         """(protein, split) of all that a training run reads.
 
-        In ``leave-one-out`` every protein with a structure outside the left-out cluster is learned from;
-        else the split column says who is learned from and who tunes.
+        Predicted models never are. In ``leave-one-out`` every protein with a structure outside the left-out
+        cluster is learned from; else the split column says who is learned from and who tunes.
         """
         if fold != "all":
             left_out = fold.removeprefix("without-")
-            return [(name, "train") for name in self.with_structure if self.cluster(name) != left_out]
-        rows = ((name, self.row(name).split) for name in self.with_structure)
+            return [(name, "train") for name in self.learnable if self.cluster(name) != left_out]
+        rows = ((name, self.row(name).split) for name in self.learnable)
         return [(name, split) for name, split in rows if split in ("train", "tune")]
 
     def training_files(self, fold: str) -> list[dict[str, str]]:
@@ -350,11 +359,6 @@ class Plan:
         """Files and folders that a training run waits for."""
         files = {f["path"] for f in self.training_files(fold) if not f["cluster"].startswith(CLUSTER)}
         return [*sorted(files), *map(self.fold_folder, self.fold_batches)]
-
-
-def _local_file(cell: str) -> list[str]:
-    name, value = parse_cell(cell) if cell else ("", "")
-    return [str(find_local(SOURCES[name], value))] if name in PATHS else []
 
 
 def source_digest(*packages: str) -> str:

@@ -49,7 +49,7 @@ def stage_times(plan: Plan) -> dict[str, dict[str, float]]:
     for path in sorted(Path(plan.config["results"]).glob("*/benchmarks/*.tsv")):
         lines = path.read_text().splitlines()
         values = dict(zip(lines[0].split("\t"), lines[1].split("\t"), strict=True))
-        entry = stages.setdefault(path.stem, {"jobs": 0, "seconds": 0.0, "peak_mb": 0.0})
+        entry = stages.setdefault(path.stem.partition("~")[0], {"jobs": 0, "seconds": 0.0, "peak_mb": 0.0})
         entry["jobs"] += 1
         entry["seconds"] += float(values["s"])
         with_memory = values["max_rss"] not in ("-", "NA")

@@ -28,11 +28,13 @@ const distanceOf = (p) => (distances && distances[p] !== 65535 ? distances[p] / 
 const methods = new Map();
 for (const packed of model.methods) {
   const order = new Uint32Array(buffer(packed.order));
+  const place = new Int32Array(PAIRS).fill(-1);
+  order.forEach((p, k) => { place[p] = k; });
   methods.set(packed.name, {
     ...packed,
     values: packed.bits === 16 ? new Uint16Array(buffer(packed.values)) : new Uint8Array(buffer(packed.values)),
     order,
-    place: new Map(Array.from(order, (p, k) => [p, k])),
+    place,
     top: new Float32Array(buffer(packed.top)),
     bins: packed.bins ? new Uint8Array(buffer(packed.bins)) : null,
     ranked: new Map(),
@@ -41,23 +43,39 @@ for (const packed of model.methods) {
 
 // The score as computed for the best 3 L pairs, to the step of the shading for the others.
 function scoreOf(method, p) {
-  const place = method.place.get(p);
-  if (place !== undefined) return method.top[place];
+  const place = method.place[p];
+  if (place >= 0) return method.top[place];
   return method.low + (method.values[p] * (method.high - method.low)) / (2 ** method.bits - 1);
 }
 
-// All pairs of a range, best first, and the rank of each.
+const apart = (p) => columnOf[p] - rowOf[p];
+
+// All pairs of a range, best first, and the rank of each (0 outside): the best 3 L as computed, the others
+// by their level of shading, ties in the order of pairs (a counting sort: half a million pairs take 20 ms).
 function rankedPairs(method, range) {
   const key = `${range.low},${range.high}`;
-  if (!method.ranked.has(key)) {
-    const inside = (p) => columnOf[p] - rowOf[p] >= range.low && columnOf[p] - rowOf[p] < range.high;
-    const rest = [];
-    for (let p = 0; p < PAIRS; p++) if (inside(p) && !method.place.has(p)) rest.push(p);
-    rest.sort((a, b) => method.values[b] - method.values[a] || a - b);
-    const order = [...method.order].filter(inside).concat(rest);
-    method.ranked.set(key, { order, rank: new Map(order.map((p, k) => [p, k + 1])) });
+  if (method.ranked.has(key)) return method.ranked.get(key);
+  const inside = (p) => apart(p) >= range.low && apart(p) < range.high;
+  const levels = 2 ** method.bits;
+  const start = new Uint32Array(levels + 1);
+  const first = method.order.filter(inside);
+  let total = first.length;
+  for (let p = 0; p < PAIRS; p++) {
+    if (method.place[p] >= 0 || !inside(p)) continue;
+    start[levels - method.values[p]]++;
+    total++;
   }
-  return method.ranked.get(key);
+  for (let k = 1; k <= levels; k++) start[k] += start[k - 1];
+  const order = new Uint32Array(total);
+  order.set(first);
+  for (let p = 0; p < PAIRS; p++) {
+    if (method.place[p] < 0 && inside(p)) order[first.length + start[levels - 1 - method.values[p]]++] = p;
+  }
+  const rank = new Uint32Array(PAIRS);
+  order.forEach((p, k) => { rank[p] = k + 1; });
+  const made = { order, rank };
+  method.ranked.set(key, made);
+  return made;
 }
 
 function verdict(p) {
@@ -65,12 +83,20 @@ function verdict(p) {
   const distance = distanceOf(p);
   if (distance === null) return "unresolved";
   if (distance < model.contact) return "hit";
+  if (touchesCopy(p)) return "copy";
   return distance < NEAR ? "near" : "miss";
 }
 
+const pairSet = (text) => (text ? new Set(new Uint32Array(buffer(text))) : null);
+const partners = pairSet(model.partner); // contacts in the assembly that may lie between copies
+const elsewhere = pairSet(model.elsewhere); // contacts in further structures of the row
+const touchesCopy = (p) => partners !== null && partners.has(p);
+const secondary = model.structure?.secondary.some(Boolean) ? model.structure.secondary : null;
+
 const canvas = document.getElementById("map");
-const margin = { left: 40, top: 6, right: 6, bottom: 34 };
-const view = { cell: 1, side: 1 };
+const TRACK = secondary ? 12 : 0; // pixels for the secondary structure along the axes
+const margin = { left: 40 + TRACK, top: 6, right: 6, bottom: 34 + TRACK };
+const view = { cell: 1, side: 1, width: 0, base: document.createElement("canvas") };
 
 function themed(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -84,6 +110,10 @@ const marks = {
     draw: (g, x, y, r) => {
       g.moveTo(x, y - r); g.lineTo(x + r, y); g.lineTo(x, y + r); g.lineTo(x - r, y); g.closePath(); g.stroke();
     },
+  },
+  copy: {
+    colour: "--c-green",
+    draw: (g, x, y, r) => { g.rect(x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8); g.stroke(); },
   },
   miss: {
     colour: "--c-red",
@@ -168,12 +198,50 @@ function drawAxes(g) {
   for (let number = Math.ceil(model.first / step) * step; number < model.first + L; number += step) {
     const place = (number - model.first + 0.5) * view.cell;
     g.textAlign = "center"; g.textBaseline = "top";
-    g.fillText(number, margin.left + place, margin.top + view.side + 5);
+    g.fillText(number, margin.left + place, margin.top + view.side + 5 + TRACK);
     g.textAlign = "right"; g.textBaseline = "middle";
-    g.fillText(number, margin.left - 5, margin.top + place);
+    g.fillText(number, margin.left - 5 - TRACK, margin.top + place);
   }
   g.textAlign = "center"; g.textBaseline = "bottom";
   g.fillText("query residue", margin.left + view.side / 2, margin.top + view.side + margin.bottom);
+}
+
+// Runs of one kind of secondary structure: [kind, first, last].
+function runs(codes) {
+  const found = [];
+  codes.forEach((code, k) => {
+    if (found.length && found.at(-1)[0] === code) found.at(-1)[2] = k;
+    else found.push([code, k, k]);
+  });
+  return found;
+}
+
+// Helices as bars, strands as arrows, the rest as a line, along a track of a given height that starts at (x, y).
+function drawSecondary(g, x, y, cell, height, codes) {
+  for (const [code, first, last] of runs(codes)) {
+    if (code === "") continue;
+    const [from, to, middle] = [x + first * cell, x + (last + 1) * cell, y + height / 2];
+    g.fillStyle = themed({ H: "--c-purple", E: "--c-green" }[code] ?? "--muted");
+    g.beginPath();
+    if (code === "H") g.roundRect(from, y, to - from, height, Math.min(height / 2, (to - from) / 2));
+    else if (code === "E") {
+      const head = Math.min(to - from, height * 1.1);
+      g.moveTo(from, middle - height / 4); g.lineTo(to - head, middle - height / 4); g.lineTo(to - head, y);
+      g.lineTo(to, middle); g.lineTo(to - head, y + height); g.lineTo(to - head, middle + height / 4);
+      g.lineTo(from, middle + height / 4);
+    } else g.rect(from, middle - 0.5, to - from, 1);
+    g.fill();
+  }
+}
+
+function drawTracks(g) {
+  if (!secondary) return;
+  drawSecondary(g, margin.left, margin.top + view.side + 4, view.cell, 8, secondary);
+  g.save();
+  g.translate(margin.left - 4, margin.top);
+  g.rotate(Math.PI / 2);
+  drawSecondary(g, 0, 0, view.cell, 8, secondary);
+  g.restore();
 }
 
 function drawCross(g, p) {
@@ -193,18 +261,18 @@ function drawCross(g, p) {
   }
 }
 
-// scene: {shown, below (pairs of another method, or null for the truth), sheet, cross}
+// scene: {shown, below (pairs of another method, or null for the truth), sheet, cross}. Everything but the
+// cross is kept, so that a hover redraws no pair.
 function drawMap(scene) {
   const width = canvas.clientWidth;
   const ratio = window.devicePixelRatio || 1;
-  canvas.width = canvas.height = Math.round(width * ratio);
-  view.side = width - margin.left - margin.right;
-  view.side = Math.min(view.side, width - margin.top - margin.bottom);
+  view.width = width;
+  view.base.width = view.base.height = Math.round(width * ratio);
+  view.side = Math.min(width - margin.left - margin.right, width - margin.top - margin.bottom);
   view.cell = view.side / L;
   for (const mark of Object.values(marks)) mark.tone = themed(mark.colour);
-  const g = canvas.getContext("2d");
+  const g = view.base.getContext("2d");
   g.scale(ratio, ratio);
-  g.clearRect(0, 0, width, width);
   drawUnresolved(g);
   g.imageSmoothingEnabled = false;
   if (scene.sheet) g.drawImage(scene.sheet, margin.left, margin.top, view.side, view.side);
@@ -212,6 +280,18 @@ function drawMap(scene) {
   else if (distances) drawTruth(g, scene.shown);
   drawMarks(g, scene.shown, false);
   drawAxes(g);
+  drawTracks(g);
+  drawOver(scene);
+}
+
+function drawOver(scene) {
+  const ratio = window.devicePixelRatio || 1;
+  if (canvas.width !== view.base.width) canvas.width = canvas.height = view.base.width;
+  const g = canvas.getContext("2d");
+  g.setTransform(1, 0, 0, 1, 0, 0);
+  g.clearRect(0, 0, canvas.width, canvas.height);
+  g.drawImage(view.base, 0, 0);
+  g.scale(ratio, ratio);
   drawCross(g, scene.cross);
 }
 

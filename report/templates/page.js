@@ -3,6 +3,7 @@
 const AMINO = "ACDEFGHIKLMNPQRSTVWY";
 const get = (id) => document.getElementById(id);
 const state = { method: model.best, range: { low: model.minSeparation, high: Infinity }, hover: null, pinned: null };
+const gaps = new Uint8Array(buffer(model.gaps));
 const blocks = model.blocks && {
   place: new Map(Array.from(new Uint32Array(buffer(model.blocks.pairs)), (p, k) => [p, k])),
   scale: new Float32Array(buffer(model.blocks.scale)),
@@ -19,8 +20,8 @@ function compose() {
   const method = methods.get(state.method);
   const count = Number(get("count").value);
   const below = get("below").value;
-  scene.shown = rankedPairs(method, state.range).order.slice(0, count);
-  scene.below = below ? rankedPairs(methods.get(below), state.range).order.slice(0, count) : null;
+  scene.shown = Array.from(rankedPairs(method, state.range).order.subarray(0, count));
+  scene.below = below ? rankedPairs(methods.get(below), state.range).order.subarray(0, count) : null;
   scene.sheet = get("shade").value ? shading(method, state.range) : null;
 }
 
@@ -28,6 +29,14 @@ function redraw() {
   scene.cross = state.pinned ?? state.hover;
   drawMap(scene);
 }
+
+function recross() {
+  scene.cross = state.pinned ?? state.hover;
+  drawOver(scene);
+}
+
+const listeners = []; // called with the pair in focus whenever the choice of pairs or of one pair changes
+const tell = () => listeners.forEach((listener) => listener(state.pinned ?? scene.shown[0] ?? null));
 
 function update() {
   compose();
@@ -37,6 +46,7 @@ function update() {
   fillTally();
   fillTable();
   inspect(state.pinned ?? scene.shown[0] ?? null); // opens on the best pair
+  tell();
 }
 
 let waiting = false;
@@ -47,13 +57,14 @@ function soon(work) {
 }
 
 const words = {
-  hit: "contact (< 8 \u00c5)", near: `near (8 to ${NEAR} \u00c5)`, miss: `wrong (\u2265 ${NEAR} \u00c5)`,
+  hit: "contact (< 8 \u00c5)", copy: "contact with another copy (< 8 \u00c5)", near: `near (8 to ${NEAR} \u00c5)`, miss: `wrong (\u2265 ${NEAR} \u00c5)`,
   unresolved: "not resolved", open: "predicted",
 };
 const shapes = {
   hit: '<circle cx="7" cy="7" r="5" fill="C"/>', open: '<circle cx="7" cy="7" r="5" fill="C"/>',
   near: '<path d="M7 1l6 6-6 6-6-6z" fill="none" stroke="C" stroke-width="2"/>',
   miss: '<path d="M2 2l10 10M12 2L2 12" stroke="C" stroke-width="2"/>',
+  copy: '<path d="M2 2h10v10H2z" fill="none" stroke="C" stroke-width="2"/>',
   unresolved: '<circle cx="7" cy="7" r="5" fill="none" stroke="C" stroke-width="2"/>',
 };
 
@@ -64,7 +75,7 @@ function symbol(kind) {
 }
 
 function fillTally() {
-  const tally = { hit: 0, near: 0, miss: 0, unresolved: 0, open: 0 };
+  const tally = { hit: 0, copy: 0, near: 0, miss: 0, unresolved: 0, open: 0 };
   for (const p of scene.shown) tally[verdict(p)]++;
   const list = get("tally");
   list.replaceChildren();
@@ -74,9 +85,9 @@ function fillTally() {
     item.append(symbol(kind), `${count} ${words[kind]}`);
     list.append(item);
   }
-  const resolved = tally.hit + tally.near + tally.miss;
+  const resolved = tally.hit + tally.copy + tally.near + tally.miss;
   if (resolved) {
-    const text = `precision ${(tally.hit / resolved).toFixed(2)} of ${resolved} resolved pairs`;
+    const text = `${model.kind === "model" ? "agreement" : "precision"} ${(tally.hit / resolved).toFixed(2)} of ${resolved} resolved pairs`;
     list.append(element("li", text, { id: "shown-precision" }));
   }
 }
@@ -107,23 +118,42 @@ function fillTable() {
   sortAgain(get("contacts"));
 }
 
+// Reasons why a pair may be no contact of this chain, as the table of reasons counts them.
+function reasons(p) {
+  const found = [];
+  const ends = [rowOf[p], columnOf[p]];
+  const around = (reach, holds) =>
+    ends.some((k) => Array.from({ length: 2 * reach + 1 }, (_, at) => k - reach + at).some((at) => at >= 0 && at < L && holds(at)));
+  if (touchesCopy(p)) found.push("touches another copy in the assembly");
+  if (elsewhere !== null && elsewhere.has(p)) found.push("a contact in another structure of the row");
+  if (around(model.reasons.gapReach, (k) => gaps[k] / 255 > model.reasons.gapRich)) found.push("near a gap-rich column");
+  if (around(model.reasons.unresolvedReach, (k) => model.residue[k] === "")) found.push("near an unresolved residue");
+  return found;
+}
+
 function facts(p) {
   const method = methods.get(state.method);
   const [i, j] = [rowOf[p], columnOf[p]];
   const ranked = rankedPairs(method, state.range);
-  const rank = ranked.rank.get(p);
+  const rank = ranked.rank[p];
   const rows = [
     ["query numbering", `${queryName(i)}, ${queryName(j)}`],
     ["structure numbering", model.residue ? `${structureName(i)}, ${structureName(j)}` : "no structure"],
+    ["alignment columns", `${model.columns[i]}, ${model.columns[j]}`],
+    ...(model.uniprot ? [["UniProt numbering", `${model.uniprot[i] || MISSING}, ${model.uniprot[j] || MISSING}`]] : []),
     ["apart in sequence", j - i],
     ["rank in this range", rank ? `${rank} of ${ranked.order.length}` : "outside the range"],
   ];
   if (model.probability) rows.push([`probability (${model.probability})`, number(probabilityOf(p), 3)]);
-  if (distances) {
-    const distance = distanceOf(p);
-    rows.push(["true distance", distance === null ? "not resolved" : `${distance.toFixed(1)} \u00c5, ${words[verdict(p)].split(" (")[0]}`]);
-  }
+  if (distances) rows.push([model.kind === "model" ? "distance in the model" : "true distance", distanceText(p)]);
+  const why = distances && !["hit", "unresolved"].includes(verdict(p)) ? reasons(p) : [];
+  if (why.length) rows.push(["note", why.join("; ")]);
   return rows;
+}
+
+function distanceText(p) {
+  const distance = distanceOf(p);
+  return distance === null ? "not resolved" : `${distance.toFixed(1)} \u00c5, ${words[verdict(p)].split(" (")[0]}`;
 }
 
 function inspect(p) {
@@ -134,27 +164,66 @@ function inspect(p) {
   for (const [name, value] of facts(p)) list.append(element("dt", name), element("dd", value));
   const all = element("dl");
   for (const method of methods.values()) {
-    const place = method.place.get(p);
-    const rank = place === undefined ? `> ${method.order.length}` : place + 1;
+    const place = method.place[p];
+    const rank = place < 0 ? `> ${method.order.length}` : place + 1;
     all.append(element("dt", method.name), element("dd", `${number(scoreOf(method, p), 3)} \u00b7 rank ${rank}`));
   }
-  box.replaceChildren(element("div", `${queryName(i)} \u2013 ${queryName(j)}`, { class: "pair" }), list);
-  box.append(element("h3", "Every method: value and rank among all"), all);
-  addBins(box, p);
-  addBlock(box, p);
+  const [left, right] = [element("div"), element("div")];
+  left.append(list);
+  right.append(element("h3", "Every method: value and rank among all"), all);
+  box.replaceChildren(element("div", `${queryName(i)} \u2013 ${queryName(j)}`, { class: "pair" }), left, right);
+  fillCard(p);
   for (const row of get("contacts").tBodies[0].rows) {
     if (Number(row.dataset.pair) === p) row.setAttribute("aria-current", "true");
     else row.removeAttribute("aria-current");
   }
 }
 
+// The evidence of one pair: what the network expects, the couplings, the sequences that carry it.
+function fillCard(p) {
+  const [left, right] = [element("div"), element("div")];
+  get("card").replaceChildren(left, right); // in the page first: canvases need a width
+  addBlock(left, p);
+  addBins(right, p);
+  addLetters(right, p);
+  if (!left.firstChild) left.remove();
+  if (!right.firstChild) right.replaceChildren(element("p", "No more is kept of this pair: it is not among the best L.", { class: "muted" }));
+}
+
+function addLetters(box, p) {
+  const rows = model.letters.rows[p];
+  if (!rows || rows.length === 0) return;
+  const table = element("table");
+  const head = table.createTHead().insertRow();
+  for (const name of ["Pair", "Sequences", "Share", "If independent", "For example"]) {
+    head.append(element("th", name, { scope: "col", class: name === "For example" ? "text" : "" }));
+  }
+  const body = table.createTBody();
+  const own = model.query[rowOf[p]] + model.query[columnOf[p]];
+  for (const [letters, count, share, expected, example] of rows) {
+    const row = body.insertRow();
+    row.append(
+      element("th", `${letters[0]}\u2013${letters[1]}${letters === own ? " (query)" : ""}`, { scope: "row" }),
+      element("td", count.toLocaleString("en")), element("td", percent(share)), element("td", percent(expected)),
+      element("td", model.letters.names[example], { class: "text clip mono", title: model.letters.names[example] }),
+    );
+  }
+  const scroll = element("div", null, { class: "scroll" });
+  scroll.append(table);
+  const text = `Most frequent residues at ${queryName(rowOf[p])} and ${queryName(columnOf[p])}, among the sequences without a gap \
+at either; shares are weighted. A pair that is much more frequent than its letters would be alone speaks for a contact.`;
+  box.append(element("h3", "Sequences that carry it"), scroll, element("p", text, { class: "caption" }));
+}
+
+const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+
 function addBins(box, p) {
   const chosen = methods.get(state.method);
   const method = chosen.bins ? chosen : methods.get(model.probability);
   if (!method || !method.bins) return;
-  const place = method.place.get(p);
+  const place = method.place[p];
   const size = method.edges.length - 1;
-  if (place === undefined || (place + 1) * size > method.bins.length) return;
+  if (place < 0 || (place + 1) * size > method.bins.length) return;
   const sheet = element("canvas", null, { role: "img", "aria-label": "Predicted distribution of the distance" });
   box.append(element("h3", `Predicted distance, ${method.name} (\u00c5)`), sheet);
   drawBins(sheet, method.bins.subarray(place * size, (place + 1) * size), method.edges, distanceOf(p));
@@ -229,8 +298,35 @@ function drawBlock(sheet, values, p) {
 
 function pin(p) {
   state.pinned = p;
-  redraw();
+  recross();
   inspect(p);
+  tell();
+}
+
+// The words beside the pointer: what a pair is, in three lines.
+function fillTip(p) {
+  const tip = get("tip");
+  tip.hidden = p === null;
+  if (p === null) return;
+  const [i, j] = [rowOf[p], columnOf[p]];
+  const rank = rankedPairs(methods.get(state.method), state.range).rank[p];
+  const lines = [
+    `${queryName(i)} \u2013 ${queryName(j)}${model.residue ? ` \u00b7 structure ${structureName(i)}, ${structureName(j)}` : ""}`,
+    `alignment columns ${model.columns[i]}, ${model.columns[j]} \u00b7 ${rank ? `rank ${rank}` : "outside the range"}`,
+    `score ${number(scoreOf(methods.get(state.method), p), 3)}${model.probability ? ` \u00b7 p ${number(probabilityOf(p), 2)}` : ""}${
+      distances ? ` \u00b7 ${distanceText(p)}` : ""}`,
+  ];
+  tip.replaceChildren(...lines.map((line) => element("div", line)));
+}
+
+function placeTip(event) {
+  const box = canvas.getBoundingClientRect();
+  const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+  const tip = get("tip");
+  tip.style.left = x < box.width / 2 ? `${x + 16}px` : "auto";
+  tip.style.right = x < box.width / 2 ? "auto" : `${box.width - x + 16}px`;
+  tip.style.top = y < box.height / 2 ? `${y + 14}px` : "auto";
+  tip.style.bottom = y < box.height / 2 ? "auto" : `${box.height - y + 14}px`;
 }
 
 function step(by) {
@@ -247,18 +343,18 @@ function move(down, across) {
 
 const keys = {
   ArrowUp: () => move(-1, 0), ArrowDown: () => move(1, 0), ArrowLeft: () => move(0, -1), ArrowRight: () => move(0, 1),
-  n: () => step(1), p: () => step(-1), Escape: () => { state.pinned = null; redraw(); },
+  n: () => step(1), p: () => step(-1), Escape: () => pin(null),
 };
 
 function saveCsv() {
-  const lines = ["i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance"];
+  const lines = ["i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance,uniprot_i,uniprot_j"];
   for (const p of scene.shown) {
     const [i, j] = [rowOf[p], columnOf[p]];
     const known = (value, digits) => (value === null ? "" : value.toFixed(digits));
     const residues = [i, j].map((k) => (model.residue ? model.residue[k] : ""));
     const score = scoreOf(methods.get(state.method), p).toPrecision(6);
     lines.push([i + model.first, model.query[i], j + model.first, model.query[j], score, known(probabilityOf(p), 6),
-      ...residues, known(distanceOf(p), 2)].join(","));
+      ...residues, known(distanceOf(p), 2), ...[i, j].map((k) => (model.uniprot && model.uniprot[k]) || "")].join(","));
   }
   const link = element("a", null, { download: `${model.protein}.${state.method}.csv` });
   link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
@@ -283,11 +379,17 @@ get("presets").addEventListener("click", (event) => {
 });
 canvas.addEventListener("pointermove", (event) => {
   const p = pairAt(event);
+  placeTip(event);
   if (p === state.hover) return;
   state.hover = p;
-  if (state.pinned === null) soon(() => { redraw(); inspect(state.hover); });
+  soon(() => {
+    fillTip(p);
+    if (state.pinned !== null) return;
+    recross();
+    inspect(p);
+  });
 });
-canvas.addEventListener("pointerleave", () => { state.hover = null; redraw(); });
+canvas.addEventListener("pointerleave", () => { state.hover = null; fillTip(null); recross(); });
 canvas.addEventListener("click", (event) => {
   const p = pairAt(event);
   pin(p === state.pinned ? null : p);

@@ -7,6 +7,7 @@ import re
 from data.errors import CovarionError
 from snakemake.exceptions import WorkflowError
 from workflow.plan import Plan, source_digest
+from workflow.structure_files import local_input, structure_at
 from workflow.run_record import protein_rows, run_settings, write_overview_of
 
 try:
@@ -35,6 +36,7 @@ wildcard_constraints:
     protein=one_of(PLAN.names),
     refiner="refined(-[a-z0-9-]+)?",
     fold="all|without-[A-Za-z0-9_.-]+",
+    nth="(~[0-9]+)?",
     k="[0-9]+",
     batch="[0-9]+",
 

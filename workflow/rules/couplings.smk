@@ -32,7 +32,7 @@ rule prepare_alignment:
         query=lambda w: PLAN.query_row(w.protein),
         region=lambda w: PLAN.row(w.protein).region,
         first_index=lambda w: PLAN.row(w.protein).first_index,
-        chain=lambda w: PLAN.row(w.protein).chain,
+        chain=lambda w: PLAN.row(w.protein).chain.partition(";")[0],
         code=source_digest("data"),
     script:
         "../scripts/prepare_alignment.py"

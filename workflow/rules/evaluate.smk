@@ -1,5 +1,5 @@
 # Reads:  maps.npz, refined maps, foreign maps, truth.npz, provenance.
-# Writes: foreign.npz, scores.tsv, METHOD.rr and report.html of each protein; summary.tsv, index.html, run.json.
+# Writes: foreign.npz, scores.tsv, agreement.tsv (with predicted models), METHOD.rr and report.html of each protein; summary.tsv, index.html, run.json.
 # Steps:  read foreign maps, score every method, write the pages.
 
 
@@ -37,7 +37,8 @@ rule score_maps:
         truth=f"{RESULTS}/{{protein}}/truth.npz",
         maps=lambda w: PLAN.map_files(w.protein),
     output:
-        f"{RESULTS}/{{protein}}/scores.tsv",
+        scores=f"{RESULTS}/{{protein}}/scores.tsv",
+        agreement=f"{RESULTS}/{{protein}}/agreement.tsv",
     log:
         f"{RESULTS}/{{protein}}/logs/score_maps.log",
     benchmark:

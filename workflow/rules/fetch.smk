@@ -1,5 +1,6 @@
 # Reads:  the cells `alignment`, `structure` and `query` of the protein table (a path, an accession, a package).
-# Writes: resources/msa/P.a3m.gz, resources/structures/P.cif.gz, resources/queries/P.fasta, provenance JSON beside each.
+# Writes: resources/msa/P.a3m.gz, resources/structures/P.cif.gz (P~2.cif.gz of a second structure, ...),
+#         resources/queries/P.fasta, provenance JSON beside each, P.pae.npz beside structures.
 # Steps:  fetch or copy, check, bring into one format; search a local database.
 # The rules fetch_* run on the machine that starts the run, and no other rule opens a socket.
 
@@ -8,9 +9,7 @@ rule fetch:
     input:
         expand(f"{RESOURCES}/msa/{{protein}}.a3m.gz", protein=PLAN.fetched),
         expand(f"{RESOURCES}/queries/{{protein}}.fasta", protein=PLAN.with_accession),
-        expand(
-            f"{RESOURCES}/structures/{{protein}}.cif.gz", protein=PLAN.with_structure
-        ),
+        [path for name in PLAN.with_structure for path in PLAN.structure_files(name)],
 
 
 rule fetch_query:
@@ -92,14 +91,15 @@ rule fetch_alignment:
 
 rule fetch_structure:
     input:
-        lambda w: PLAN.local_file(w.protein, "structure"),
+        lambda w: local_input(structure_at(PLAN.row(w.protein), w.nth).cell),
     output:
-        structure=f"{RESOURCES}/structures/{{protein}}.cif.gz",
-        provenance=f"{RESOURCES}/structures/{{protein}}.cif.gz.json",
+        structure=f"{RESOURCES}/structures/{{protein}}{{nth}}.cif.gz",
+        provenance=f"{RESOURCES}/structures/{{protein}}{{nth}}.cif.gz.json",
+        pae=f"{RESOURCES}/structures/{{protein}}{{nth}}.pae.npz",
     log:
-        f"{RESULTS}/{{protein}}/logs/fetch_structure.log",
+        f"{RESULTS}/{{protein}}/logs/fetch_structure{{nth}}.log",
     benchmark:
-        f"{RESULTS}/{{protein}}/benchmarks/fetch_structure.tsv"
+        f"{RESULTS}/{{protein}}/benchmarks/fetch_structure{{nth}}.tsv"
     conda:
         "../envs/covarion.yaml"
     threads: 1
@@ -107,7 +107,7 @@ rule fetch_structure:
         mem_mb=1000,
         runtime=30,
     params:
-        cell=lambda w: PLAN.row(w.protein).structure,
+        cell=lambda w: structure_at(PLAN.row(w.protein), w.nth).cell,
         base_urls=config["fetch"]["base_urls"],
     script:
         "../scripts/fetch_structure.py"

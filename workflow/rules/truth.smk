@@ -1,12 +1,12 @@
-# Reads:  alignment.npz and resources/structures/P.cif.gz.
-# Writes: truth.npz, the true distances of the query's residues.
+# Reads:  alignment.npz and all of resources/structures/P*.cif.gz of the row.
+# Writes: truth.npz, the distances of the query's residues in each structure and in the assembly of the first.
 # Steps:  choose the chain, align the query to it, measure.
 
 
 rule map_structure:
     input:
         alignment=f"{RESULTS}/{{protein}}/alignment.npz",
-        structure=f"{RESOURCES}/structures/{{protein}}.cif.gz",
+        structures=lambda w: PLAN.structure_files(w.protein),
     output:
         f"{RESULTS}/{{protein}}/truth.npz",
     log:
@@ -20,8 +20,8 @@ rule map_structure:
         mem_mb=megabytes(1000, 50),
         runtime=20,
     params:
-        cell=lambda w: PLAN.row(w.protein).structure,
-        chain=lambda w: PLAN.row(w.protein).chain,
+        cells=lambda w: [part.cell for part in PLAN.row(w.protein).structures],
+        chains=lambda w: [part.chain for part in PLAN.row(w.protein).structures],
         thresholds=config["structure"],
         code=source_digest("data"),
     script:

@@ -1,14 +1,15 @@
-"""True distances of the query's residues."""
+"""Distances of the query's residues in its structures."""
 
 from data.prepare import map_structure, require_origin
 from workflow.stage import stage
 
 with stage(snakemake):
-    require_origin(snakemake.input.structure, snakemake.params.cell)
+    for path, cell in zip(snakemake.input.structures, snakemake.params.cells, strict=True):
+        require_origin(path, cell)
     map_structure(
         snakemake.input.alignment,
-        snakemake.input.structure,
+        list(snakemake.input.structures),
         snakemake.output[0],
-        chain=snakemake.params.chain,
+        chains=snakemake.params.chains,
         **snakemake.params.thresholds,
     )

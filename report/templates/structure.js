@@ -1,0 +1,201 @@
+// The structure in three dimensions, drawn by 3Dmol.js from the coordinates in the page.
+
+const ATOM_NAMES = ["N", "CA", "C", "O", "CB"];
+const three = { viewer: null, dashes: [], chosen: [], labels: [], sticks: null };
+
+function atomsOf(packed) {
+  const levels = new Int16Array(buffer(packed.atoms));
+  const atoms = [];
+  const kind = { H: "h", E: "s" };
+  const codes = packed.secondary;
+  for (let k = 0; k < L; k++) {
+    for (let a = 0; a < ATOM_NAMES.length; a++) {
+      const at = 3 * (ATOM_NAMES.length * k + a);
+      if (levels[at] === packed.missing) continue;
+      const [x, y, z] = [0, 1, 2].map((axis) => levels[at + axis] * packed.step);
+      const alone = ATOM_NAMES[a] === "CB" && levels[at - 9] === packed.missing; // no C-alpha: it holds the trace
+      atoms.push({
+        x, y, z, atom: alone ? "CA" : ATOM_NAMES[a], measured: ATOM_NAMES[a], elem: ATOM_NAMES[a][0], resn: "UNK", resi: k + 1, chain: "A", hetflag: false,
+        serial: atoms.length + 1, index: atoms.length, bonds: [], bondOrder: [], properties: {}, ss: kind[codes[k]] ?? "c",
+        ssbegin: codes[k] !== codes[k - 1], ssend: codes[k] !== codes[k + 1],
+      });
+    }
+  }
+  return atoms;
+}
+
+// C-beta, or C-alpha of glycine: the point that a distance is measured from.
+function pointOf(k) {
+  return three.points.get(k) ?? null;
+}
+
+function bondAtoms(atoms) {
+  const wanted = { N: ["CA"], CA: ["C", "CB"], C: ["O"] };
+  const byResidue = Map.groupBy ? Map.groupBy(atoms, (atom) => atom.resi) : grouped(atoms);
+  for (const group of byResidue.values()) {
+    for (const atom of group) {
+      for (const other of group.filter((one) => (wanted[atom.atom] ?? []).includes(one.atom))) {
+        atom.bonds.push(other.index); atom.bondOrder.push(1);
+        other.bonds.push(atom.index); other.bondOrder.push(1);
+      }
+    }
+  }
+}
+
+function grouped(atoms) {
+  const groups = new Map();
+  for (const atom of atoms) groups.set(atom.resi, [...(groups.get(atom.resi) ?? []), atom]);
+  return groups;
+}
+
+// Dark violet to yellow: even in lightness, told apart with any colour vision (viridis, after matplotlib).
+const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"].map(rgb);
+
+function ramp(share) {
+  const at = Math.min(0.9999, Math.max(0, share)) * (RAMP.length - 1);
+  const [low, part] = [Math.floor(at), at % 1];
+  return `rgb(${RAMP[low].map((value, k) => Math.round(value + part * (RAMP[low + 1][k] - value))).join(",")})`;
+}
+
+const paints = {
+  secondary: (k) => themed({ H: "--c-purple", E: "--c-green" }[model.structure.secondary[k]] ?? "--true"),
+  order: (k) => ramp(k / Math.max(1, L - 1)),
+  conservation: (k) => ramp(model.bits[k] / Math.log2(20)),
+};
+
+function paint() {
+  const tone = paints[get("paint").value];
+  const tones = Array.from({ length: L }, (_, k) => tone(k));
+  const look = three.trace ? { style: "trace", thickness: 0.6 } : { thickness: 0.3, arrows: true };
+  three.viewer.setStyle({}, { cartoon: { colorfunc: (atom) => tones[atom.resi - 1], ...look } });
+  three.viewer.setBackgroundColor(themed("--card"));
+}
+
+const at3d = ([x, y, z]) => ({ x, y, z });
+
+function dash(shape, p, radius) {
+  const [from, to] = [pointOf(rowOf[p]), pointOf(columnOf[p])];
+  if (!from || !to) return;
+  const steps = Math.max(3, Math.round(Math.hypot(...from.map((value, k) => to[k] - value)) / 1.2)) | 1;
+  const along = (share) => at3d(from.map((value, k) => value + share * (to[k] - value)));
+  for (let k = 0; k < steps; k += 2) {
+    shape.addCylinder({ start: along(k / steps), end: along((k + 1) / steps), radius, fromCap: 1, toCap: 1 });
+  }
+}
+
+// One shape for all dashes of a colour: a thousand of them still turn smoothly.
+function drawDashes() {
+  three.dashes.forEach((shape) => three.viewer.removeShape(shape));
+  three.dashes = [];
+  if (!get("draw-shown").checked) return;
+  const kinds = Object.keys(marks);
+  for (const kind of kinds) {
+    const pairs = scene.shown.filter((p) => verdict(p) === kind);
+    if (pairs.length === 0) continue;
+    const shape = three.viewer.addShape({ color: themed(marks[kind].colour) });
+    for (const p of pairs) dash(shape, p, 0.11);
+    three.dashes.push(shape);
+  }
+}
+
+function drawChosen(p) {
+  three.chosen.forEach((shape) => three.viewer.removeShape(shape));
+  three.labels.forEach((label) => three.viewer.removeLabel(label));
+  three.chosen = []; three.labels = [];
+  if (p === null) return;
+  const ends = [rowOf[p], columnOf[p]];
+  const tone = themed(marks[verdict(p)].colour);
+  const points = ends.map(pointOf);
+  const shape = three.viewer.addShape({ color: tone });
+  for (const point of points) if (point) shape.addSphere({ center: at3d(point), radius: 0.75 });
+  if (points.every(Boolean)) {
+    dash(shape, p, 0.22);
+    const middle = points[0].map((value, k) => (value + points[1][k]) / 2);
+    three.labels.push(label3d(`${queryName(ends[0])} \u2013 ${queryName(ends[1])}: ${distanceOf(p).toFixed(1)} \u00c5`, middle));
+  }
+  three.chosen.push(shape);
+}
+
+function label3d(text, point) {
+  return three.viewer.addLabel(text, {
+    position: at3d(point), fontSize: 13, fontColor: themed("--ink"), backgroundColor: themed("--card"), backgroundOpacity: 0.85,
+    borderThickness: 0, inFront: true, alignment: "bottomCenter", screenOffset: { x: 0, y: 22 },
+  });
+}
+
+function sayChosen(p) {
+  const box = get("structure-says");
+  if (p === null) { box.textContent = "No pair is chosen."; return; }
+  const ends = [rowOf[p], columnOf[p]];
+  const lost = ends.filter((k) => !pointOf(k)).map(queryName);
+  box.textContent = lost.length
+    ? `${lost.join(" and ")}: no coordinates in the structure.`
+    : `${ends.map(queryName).join(" \u2013 ")}: ${distanceText(p)}.`;
+}
+
+function showIn3d(p) {
+  drawDashes();
+  drawChosen(p);
+  sayChosen(p);
+  three.viewer.render();
+  get("structure").dataset.drawn = p ?? "";
+}
+
+function startStructure() {
+  const atoms = atomsOf(model.structure);
+  bondAtoms(atoms);
+  three.points = new Map();
+  for (const atom of atoms) {
+    const k = atom.resi - 1;
+    if (atom.measured === (model.query[k] === "G" ? "CA" : "CB") || (atom.atom === "CA" && atom.measured === "CB")) {
+      three.points.set(k, [atom.x, atom.y, atom.z]);
+    }
+  }
+  three.trace = atoms.filter((atom) => atom.atom === "O").length < three.points.size / 2; // C-beta alone: no ribbon
+  three.viewer = $3Dmol.createViewer(get("structure"), { antialias: true, disableFog: false });
+  three.viewer.addModel().addAtoms(atoms);
+  paint();
+  three.viewer.zoomTo();
+  three.viewer.zoom(1.2);
+  listeners.push(showIn3d);
+  tell();
+}
+
+const turns = {
+  ArrowLeft: () => three.viewer.rotate(-15, "y"), ArrowRight: () => three.viewer.rotate(15, "y"),
+  ArrowUp: () => three.viewer.rotate(-15, "x"), ArrowDown: () => three.viewer.rotate(15, "x"),
+  "+": () => three.viewer.zoom(1.2), "=": () => three.viewer.zoom(1.2), "-": () => three.viewer.zoom(1 / 1.2),
+};
+
+function listenToStructure() {
+  get("paint").addEventListener("change", () => { paint(); three.viewer.render(); });
+  get("draw-shown").addEventListener("change", tell);
+  get("centre").addEventListener("click", () => { three.viewer.zoomTo(); three.viewer.zoom(1.2); three.viewer.render(); });
+  get("structure").addEventListener("keydown", (event) => {
+    const turn = turns[event.key];
+    if (!turn || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    turn();
+    three.viewer.render();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { paint(); tell(); });
+}
+
+// The viewer starts when it comes into view: the map answers before.
+if (model.structure) {
+  new IntersectionObserver((entries, observer) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    (window.requestIdleCallback ?? setTimeout)(open3d);
+  }).observe(get("structure"));
+}
+
+function open3d() {
+  try {
+    startStructure();
+    listenToStructure();
+  } catch (error) {
+    get("structure").textContent = `The structure cannot be drawn: it needs WebGL (${error.message}).`;
+    get("structure").dataset.drawn = "";
+  }
+}
