@@ -104,6 +104,14 @@ def soak(*extra: str) -> int:
     return run(*TESTS, "tests/test_data_client.py", "-k", "killed", *extra)
 
 
+def fuzz(*extra: str) -> int:
+    """Search every parser for bytes that it cannot take, `FUZZ_SECONDS` each; installs the fuzzer."""
+    lock = ROOT / "requirements" / "fuzz.lock"
+    if not pip("--require-hashes", "-r", str(lock)):
+        sys.exit(f"bootstrap: the packages of {lock} could not be installed, see pip's message above")
+    return run(str(PYTHON), "tests/fuzz.py", "--seconds", os.environ.get("FUZZ_SECONDS", "60"), *extra)
+
+
 def main(arguments: list[str]) -> int:
     """Run one of the named commands; further arguments go to it."""
     name, extra = (arguments or ["setup"])[0], arguments[1:]
@@ -122,6 +130,7 @@ def main(arguments: list[str]) -> int:
         ),
         "test-faults": lambda: run(str(PYTHON), "tests/faults.py", *extra),
         "soak": lambda: soak(*extra),
+        "fuzz": lambda: fuzz(*extra),
         "bench": lambda: run(str(PYTHON), "benchmarks/bench_dca.py", *extra),
         "lint": lint,
     }

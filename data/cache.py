@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import functools
 import logging
+import re
 import shutil
 import tempfile
 import time
@@ -19,6 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from data.errors import CovarionError
 from data.store import atomic_path, load_json, save_json, sha256
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,15 @@ def _own_locks() -> Path:
     folder = tempfile.mkdtemp(prefix="covarion-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
+
+
+def known_json(path: Path) -> dict[str, Any]:
+    """A JSON object of the cache; empty where the file is no longer what was written."""
+    try:
+        content = load_json(path)
+    except CovarionError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 class Locks:
@@ -64,7 +75,14 @@ class Cache:
         """Copy what the cache holds to `path`; None where it is not there, or no longer what it was."""
         if not self.index.exists():
             return None
-        entry = load_json(self.index)
+        entry = known_json(self.index)
+        if not re.fullmatch("[0-9a-f]{64}", str(entry.get("sha256", ""))) or not {
+            "bytes",
+            "url",
+            "time",
+        } <= set(entry):
+            log.warning("%s is no longer what was written: its download is fetched again", self.index)
+            return None
         kept = self._object(entry["sha256"])
         if not kept.exists() or kept.stat().st_size != entry["bytes"] or sha256(kept) != entry["sha256"]:
             log.warning("the cache no longer holds %s as it came: it is fetched again", entry["url"])
@@ -75,7 +93,7 @@ class Cache:
 
     def keep(self, url: str, path: Path) -> dict[str, Any]:
         """Move the whole download to its place and copy it to `path`."""
-        state = load_json(self.state) if self.state.exists() else {}
+        state = known_json(self.state) if self.state.exists() else {}
         digest = sha256(self.partial)
         kept = self._object(digest)
         kept.parent.mkdir(exist_ok=True)

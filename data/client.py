@@ -20,10 +20,10 @@ import httpx
 import tenacity
 from filelock import FileLock
 
-from data.cache import Cache, Locks, slot, wait_turn
+from data.cache import Cache, Locks, known_json, slot, wait_turn
 from data.errors import FetchError
 from data.registry import Source
-from data.store import load_json, save_json
+from data.store import save_json
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ _LONGEST_WAIT = 120.0
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _NO_ENTRY = {204, 404, 410}
 _BLOCK = 1 << 16
+_LARGEST_ANSWER = 10**7  # bytes of JSON
 _HEADERS = {
     # A compressed file must arrive as it is, not unpacked on the way
     "Accept-Encoding": "identity",
@@ -157,15 +158,26 @@ def ask(
         As `download`, or the answer is no JSON object.
     """
     answer = _persist(_ask_once, url, Locks(network.cache), source, cell, network, form)
+    return json_object(answer, url)
+
+
+def json_object(answer: bytes, url: str) -> dict[str, Any]:
+    """The JSON object that a server answered.
+
+    Raises
+    ------
+    FetchError
+        It is none.
+    """
     try:
         content = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise FetchError(
             "what arrived is no answer of this server's protocol",
             file=url,
-            value=answer[:60] or "nothing",
+            value=answer[:60].decode("utf-8", "replace") or "nothing",
             remedy="run again; if it stays so, open the address in a browser",
         )
     return content
@@ -178,17 +190,27 @@ def serially(network: Network, name: str) -> FileLock:
 
 def _ask_once(
     url: str, locks: Locks, source: Source, cell: str, network: Network, form: dict[str, str] | None
-) -> str:
+) -> bytes:
     timeout = httpx.Timeout(network.timeout, connect=min(network.timeout, 15.0))
     host = _host(url)
     with slot(locks, host, network.slots):
         wait_turn(locks, host, source.pause)
         method = "GET" if form is None else "POST"
-        answer = httpx.request(
+        with httpx.stream(
             method, url, data=form, timeout=timeout, headers=_HEADERS, follow_redirects=True
-        )
-        _refuse_status(answer, url, locks, source, cell)
-        return answer.text
+        ) as answer:
+            _refuse_status(answer, url, locks, source, cell)
+            content = b""
+            for block in answer.iter_bytes(_BLOCK):
+                content += block
+                if len(content) > _LARGEST_ANSWER:
+                    raise FetchError(
+                        "the answer is too large",
+                        file=url,
+                        value=f"more than {_LARGEST_ANSWER:,} bytes",
+                        remedy="run again; if it stays so, open the address in a browser",
+                    )
+        return content
 
 
 class _BusyError(Exception):
@@ -291,7 +313,7 @@ def _resume_headers(cache: Cache) -> dict[str, str]:
     """Ask for the rest of what is there, if the file on the server is still the same."""
     if not cache.partial.exists() or not cache.state.exists():
         return {}
-    state = load_json(cache.state)
+    state = known_json(cache.state)
     same = state.get("etag") or state.get("modified")
     if not same or not cache.partial.stat().st_size:
         return {}
@@ -316,7 +338,8 @@ def _receive(answer: httpx.Response, url: str, cache: Cache, largest: int, relea
     save_json(cache.state, state)
     with cache.partial.open("ab" if follows else "wb") as stream:
         size = stream.tell()
-        announced = int(headers.get("Content-Length", 0) or 0)
+        said = headers.get("Content-Length", "")
+        announced = int(said) if re.fullmatch("[0-9]{1,18}", said) else 0
         for block in [b""] if size + announced > largest else answer.iter_bytes(_BLOCK):
             size += len(block)
             if max(size, announced) > largest:
@@ -360,9 +383,9 @@ def _unpack(path: Path, url: str, largest: int) -> None:
 
 def _retry_after(header: str) -> float | None:
     """Seconds that a ``Retry-After`` header asks for (a number or a date), None without one."""
-    if re.fullmatch(r"\d+", header.strip()):
+    if re.fullmatch(r"[0-9]{1,9}", header.strip()):
         return float(header)
     try:
         return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -4,13 +4,17 @@ Read are CASP RR files, plain matrices (CCMpred), and ``.npz`` with a distogram 
 under ``contact`` or ``score`` (ours).
 """
 
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 
 from data.errors import MapError
-from data.store import load_arrays, open_text, save_arrays
+from data.limits import bounded_lines, memory_bound, require_file
+from data.store import load_arrays, open_arrays, save_arrays
 
+_INDEX = re.compile("[0-9]{1,9}")
 NEAR_BINS = 12  # of a distogram of 37 bins: 2 to 8 angstrom in half steps
 
 
@@ -34,36 +38,51 @@ def read_map(path: str | Path, query: str) -> np.ndarray:
         The file is missing, not of a known form, of another size, or holds a number that is not finite.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.exists(path):
         raise MapError("no such map", file=path, remedy="correct the path")
+    require_file(path, MapError)
     length = len(query)
-    full = _from_npz(path) if path.suffix == ".npz" else _from_text(path, query)
+    with memory_bound(path, MapError):
+        full = _from_npz(path) if path.suffix == ".npz" else _from_text(path, query)
     if full.shape != (length, length):
         raise MapError(
             "the map has another size than the query", file=path, value=f"{full.shape}",
             remedy=f"give a map of {length} residues",
         )  # fmt: skip
-    if not np.isfinite(full).all():
-        i, j = np.argwhere(~np.isfinite(full))[0]
-        raise MapError("a score is not a number", file=path, place=f"pair {i + 1} {j + 1}", value=full[i, j])
-    full = (full + full.T) / 2
-    np.fill_diagonal(full, 0.0)
-    return full.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        even = ((full + full.T) / 2).astype(np.float32)
+    if not np.isfinite(even).all():
+        i, j = np.argwhere(~np.isfinite(even))[0]
+        raise MapError(
+            "a score is no number, or too large for one", file=path, place=f"pair {i + 1} {j + 1}",
+            value=full[i, j], remedy="give finite scores",
+        )  # fmt: skip
+    np.fill_diagonal(even, 0.0)
+    return even
 
 
 def _from_npz(path: Path) -> np.ndarray:
-    arrays = load_arrays(path)
-    if "dist" in arrays and arrays["dist"].ndim == 3:
-        return _near(arrays["dist"].astype(np.float64), path)
-    for name in ("contact", "score"):
-        if name in arrays:
-            return arrays[name].astype(np.float64)
+    with open_arrays(path, MapError) as arrays:
+        if "dist" in arrays and (dist := arrays["dist"]).ndim == 3:
+            return _near(_numbers(dist, "dist", path), path)
+        for name in ("contact", "score"):
+            if name in arrays:
+                return _numbers(arrays[name], name, path)
+        known = ", ".join(arrays.keys())[:200]
     raise MapError(
         "no map in the file",
         file=path,
-        value=", ".join(arrays),
+        value=known,
         remedy="name the array contact, score or dist",
     )
+
+
+def _numbers(array: np.ndarray, name: str, path: Path) -> np.ndarray:
+    if array.dtype.kind not in "biuf":
+        raise MapError(
+            "an array holds no numbers", file=path, place=name, value=array.dtype, remedy="give real numbers"
+        )
+    return array.astype(np.float64)
 
 
 def _near(dist: np.ndarray, path: Path) -> np.ndarray:
@@ -78,8 +97,10 @@ def _near(dist: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _from_text(path: Path, query: str) -> np.ndarray:
-    with open_text(path) as stream:
-        lines = [line.split() for line in stream if line.strip() and not line.startswith("#")]
+    # A matrix has some 25 characters a pair, RR at most 60 for each of half as many
+    largest = 10**6 + 64 * len(query) ** 2
+    found = bounded_lines(path, MapError, largest)
+    lines = [line.split() for _, line in found if line.strip() and not line.startswith("#")]
     if lines and len(lines[0]) == len(lines) and len(lines) > 1:
         try:
             return np.array(lines, dtype=np.float64)
@@ -107,7 +128,7 @@ def _from_rr(path: Path, lines: list[list[str]], query: str) -> np.ndarray:
     _check_sequence(path, lines, query)
     found = {}
     for number, words in enumerate(lines, 1):
-        if len(words) < 3 or not (words[0].isdigit() and words[1].isdigit()):
+        if len(words) < 3 or not (_INDEX.fullmatch(words[0]) and _INDEX.fullmatch(words[1])):
             continue  # header, sequence and remarks
         i, j = int(words[0]), int(words[1])
         if not (1 <= i <= length and 1 <= j <= length):

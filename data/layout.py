@@ -1,8 +1,18 @@
 """Which columns of an alignment file are match columns: the column policy, written once.
 
-Where rows of a ``>`` file allow both readings (A3M, or columns as they stand), the file's name decides.
+Rules for a ``>`` file, the first that fits:
+
+1. Rows differ in length: A3M, where all have the same number of match columns; else ragged, and refused.
+2. Rows of one length that differ in their number of match columns: read by columns. Lower case in a column
+   that holds upper case elsewhere is a residue (soft-masked).
+3. The name ends in ``.a3m`` or ``.a2m`` (or ``.gz`` of these): A3M.
+4. Some column mixes upper and lower case: both readings hold, insertions that happen to be of one length
+   or soft-masked residues, and they give different alignments. The file is refused: its name must say.
+5. By columns; one with lower case alone is an insertion (A2M). Where no ``.`` shows that the file knows the
+   convention, the log says so.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +21,8 @@ import numpy as np
 
 from data.errors import AlignmentError
 from data.rows import Row, as_bytes, container, first_word, read_rows, reference_columns
+
+log = logging.getLogger(__name__)
 
 _UPPER, _LOWER, _DASH, _DOT = 1, 2, 3, 4
 
@@ -106,8 +118,16 @@ class _Census:
             return not self.odd_matches
         if self.named_a3m():
             return True
-        # Rows of one length whose columns mix cases: insertions that are not aligned to each other.
-        return bool((self.upper & self.lower).any())
+        mixed = self.upper & self.lower
+        if mixed.any():
+            raise AlignmentError(
+                "lower case may stand for insertions or for masked residues, and the two readings differ",
+                file=self.path,
+                place=f"column {int(mixed.argmax()) + 1} and {int(mixed.sum()) - 1} more",
+                value=f"{self.rows} rows of {self.width} columns, each with {self.matches} in upper case",
+                remedy="name the file .a3m where lower case is insertions, else write residues in upper case",
+            )
+        return False
 
 
 def survey(path: str | Path) -> Layout:
@@ -115,14 +135,15 @@ def survey(path: str | Path) -> Layout:
 
     A3M (and A2M): lower case and ``.`` are insertions. A file whose rows all have one length is read
     by columns: one with no upper-case letter in any row is an insertion column, and a lower-case letter
-    in another column is a residue. Stockholm likewise, unless an RF line names the match columns.
+    in another column is a residue. The rules in full stand at the head of this
+    module. Stockholm likewise, unless an RF line names the match columns.
     A file without any upper-case letter carries no case: all its columns are match columns.
 
     Raises
     ------
     AlignmentError
         The file is empty, cut off, ragged, holds one sequence, nucleotides, an illegal character,
-        or no residue at all.
+        or no residue at all, or allows two readings of its lower case.
     """
     kind = container(path)
     census = _Census(path)
@@ -135,7 +156,13 @@ def survey(path: str | Path) -> Layout:
     else:
         match = _match_columns(census, reference_columns(path) if kind == "stockholm" else None)
         columns = int(match.sum())
-        kind = "a2m" if kind == "fasta" and (~match & census.lower).any() else kind
+        if kind == "fasta" and (inserted := int(np.count_nonzero(~match & census.lower))):
+            kind = "a2m"
+            if not census.letters[ord(".")]:
+                message = (
+                    "%s: %d columns of lower case alone are insertions; write masked residues in upper case"
+                )
+                log.warning(message, path, inserted)
     return Layout(kind, census.rows, columns, match, _upper_counts(census.letters))
 
 

@@ -126,7 +126,26 @@ def _align(query: str, chain: Chain) -> np.ndarray:
     alignment = next(iter(_aligner().align(_plain(target), _plain(query))))
     for (start, stop), (first, _) in zip(*alignment.aligned, strict=True):
         index[first : first + stop - start] = slots[start:stop]
+    _leave_out_insertions(index, chain)
     return index
+
+
+def _leave_out_insertions(index: np.ndarray, chain: Chain) -> None:
+    """Of alignments that score the same take the one that leaves out residues with an insertion code.
+
+    Where the chain has residues that the query lacks, a gap may slide along equal letters; residue ``23A``
+    rather than ``23`` is what was inserted.
+    """
+    letters = chain.sequence
+    coded = [label[-1:].isalpha() for label in chain.residue]
+    for i in range(len(index) - 1):
+        before, after = index[i], index[i + 1]
+        if 0 <= before < after - 1 and coded[after] and not coded[before + 1]:
+            index[i + 1] = before + 1 if letters[before + 1] == letters[after] else after
+    for i in reversed(range(len(index) - 1)):
+        before, after = index[i], index[i + 1]
+        if 0 <= before < after - 1 and coded[before] and not coded[after - 1]:
+            index[i] = after - 1 if letters[after - 1] == letters[before] else before
 
 
 def _with_breaks(chain: Chain) -> tuple[str, np.ndarray]:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from data.alphabet import CODE_OF_BYTE, GAP, UNKNOWN
-from data.errors import AlignmentError
+from data.errors import AlignmentError, MemoryLimitError
 from data.layout import Layout, a3m_text, match_bytes, survey
+from data.limits import memory_bound
 from data.query import find_query, ungapped
 from data.rows import Row, read_rows
 from data.store import atomic_path, sha256
@@ -104,7 +105,7 @@ def write_a3m(source_path: str | Path, out_path: str | Path) -> dict:
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as stream,
     ):
         for row in read_rows(source_path):
-            stream.write(f">{row.name}\n{a3m_text(row.text, layout)}\n".encode("latin-1"))
+            stream.write(f">{row.name}\n{a3m_text(row.text, layout)}\n".encode("utf-8", "replace"))
     unknown = {letter: int(layout.letters[ord(letter)]) for letter in _UNKNOWN_LETTERS}
     return {
         "format": layout.format,
@@ -170,8 +171,9 @@ def _fill_tokens(
     path: str | Path, layout: Layout, index: int, columns: np.ndarray
 ) -> tuple[list[str], np.ndarray, int]:
     """Names, tokens and number of unknown residues over `columns`, row `index` moved to the top."""
-    tokens = np.empty((layout.rows, len(columns)), dtype=np.int8)
-    names = [""] * layout.rows
+    with memory_bound(path, MemoryLimitError):
+        tokens = np.empty((layout.rows, len(columns)), dtype=np.int8)
+        names = [""] * layout.rows
     for number, row in enumerate(read_rows(path)):
         slot = 0 if number == index else number + (number < index)
         tokens[slot] = _CODES[match_bytes(row.text, layout)[columns]]
@@ -318,7 +320,7 @@ def crop(alignment: Alignment, region: str) -> Alignment:
     """
     if not region.strip():
         return alignment
-    match = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", region)
+    match = re.fullmatch(r"\s*([0-9]{1,9})\s*-\s*([0-9]{1,9})\s*", region)
     first, last = (int(match[1]), int(match[2])) if match else (0, 0)
     length = len(alignment.query)
     if not 1 <= first <= last <= length:

@@ -1,5 +1,6 @@
 """The two stages between files of the world and arrays: alignment.npz and truth.npz."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -11,10 +12,11 @@ import numpy as np
 
 from data.assembly import read_assembly
 from data.contacts import Truth, true_distances
-from data.errors import AlignmentError
+from data.errors import AlignmentError, FetchError
 from data.mapping import best_row, map_query
 from data.models import MIN_PLDDT, hide_uncertain
 from data.msa import crop, filter_alignment, read_alignment
+from data.query import protein_sequence
 from data.store import load_arrays, load_json, save_arrays
 from data.structure import read_chain
 from data.structure_sources import pae_file
@@ -86,6 +88,44 @@ def prepare_alignment(
         first_index=np.int32(first_index),
         source=alignment.source,
     )
+
+
+def require_origin(path: str | Path, cell: str, query: str = "") -> None:
+    """Refuse a fetched file that another row's cell brought, in a run that shares the folder of resources.
+
+    Parameters
+    ----------
+    path : path
+        File of `data.sources.fetch` or `data.search.search`, its provenance beside it.
+    cell : str
+        What the row names now.
+    query : str
+        What a search is asked for, sequence or FASTA path; empty where the source is no search.
+
+    Raises
+    ------
+    FetchError
+        The provenance names another cell, or a search for another query.
+    """
+    found = load_json(f"{path}.json")
+    found = found if isinstance(found, dict) else {}
+    brought = str(found.get("cell", ""))
+    if brought == cell and query and not _same_search(found.get("search"), protein_sequence(query)):
+        brought, cell = f"{cell} for another query", f"{cell} for {query[:60]}"
+    if brought != cell:
+        raise FetchError(
+            "the file was fetched for another row of the same name",
+            file=path,
+            value=f"{brought}, where this row names {cell}",
+            remedy="give each protein table a folder of its own: --config resources=DIR; or delete the file",
+        )
+
+
+def _same_search(search: Any, sequence: str) -> bool:
+    """Whether a search was made for this sequence, by what its record says."""
+    known = search if isinstance(search, dict) else {}
+    digest = hashlib.sha256(sequence.encode()).hexdigest()
+    return known.get("query", sequence) == sequence and known.get("query_sha256", digest) == digest
 
 
 def chosen_chain(structure: str | Path) -> str:

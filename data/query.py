@@ -72,18 +72,22 @@ def sequence_of(query: str) -> str:
 def _sequence_of_file(query: str) -> str:
     """First sequence of the FASTA file that a query names, or an empty string."""
     path = query_file(query)
-    return next(read_rows(path)).text if path else ""
+    return _first_row(path).text if path else ""
+
+
+def _first_row(path: str | Path) -> Row:
+    row = next(read_rows(path), None)
+    if row is None:
+        raise AlignmentError("no sequence", file=path, remedy="give a FASTA file with the query's sequence")
+    return row
 
 
 def query_file(query: str, directory: str | Path = ".") -> Path | None:
     """FASTA file that a query names (relative to `directory`), None where it is a name or a sequence."""
     if os.sep not in query and not re.search(r"\.(fa|faa|fas|fasta|seq)(\.gz)?$", query):
         return None
-    path = Path(directory) / Path(query).expanduser()
-    try:
-        return path.resolve() if path.is_file() else None
-    except OSError:  # longer than a file's name may be
-        return None
+    path = Path(directory) / os.path.expanduser(query)
+    return path.resolve() if os.path.isfile(path) else None
 
 
 def uniprot_accession(query: str) -> str:
@@ -130,7 +134,7 @@ def write_sequence(source_path: str | Path, out_path: str | Path) -> dict[str, A
     """
     if container(source_path) != "fasta":
         raise AlignmentError("no FASTA file", file=source_path, remedy="give a FASTA file")
-    row = next(read_rows(source_path))
+    row = _first_row(source_path)
     letters = _protein_letters(row.text)  # never as a path: the text may come from a server
     save_text(out_path, f">{row.name}\n{letters}\n")
     return {"format": "fasta", "name": row.name, "length": len(letters), "sha256": sha256(source_path)}

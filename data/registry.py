@@ -5,6 +5,7 @@ does. A new source is a row here and, where a plain download is not enough, a fu
 """
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -285,7 +286,7 @@ def parse_cell(cell: str) -> tuple[str, str]:
     source = SOURCES[name]
     if source.base:
         value = source.tidy(value)
-    if not re.fullmatch(source.pattern, value):
+    if not re.fullmatch(source.pattern, value, re.ASCII) or not value.isprintable():
         raise FetchError(
             "a malformed accession" if source.base else "a malformed cell",
             value=cell or "(empty)",
@@ -308,10 +309,10 @@ def find_local(source: Source, value: str, directory: str | Path = ".") -> Path:
     FetchError
         There is nothing of it.
     """
-    path = Path(directory) / Path(value).expanduser()
+    path = Path(directory) / os.path.expanduser(value)
     for mark in source.marks:
         found = path if mark in ("", "/") else path.with_name(path.name + mark)
-        if found.is_dir() if mark == "/" else found.is_file():
+        if os.path.isdir(found) if mark == "/" else os.path.isfile(found):
             return found.resolve()
     kind = "folder" if "/" in source.marks else "file" if source.marks == ("",) else "database"
     ends = " or ".join(mark for mark in source.marks if mark not in ("", "/"))

@@ -11,6 +11,7 @@ import logging
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 from data.client import Network, ask, download, serially
 from data.delivery import Delivery, Request, from_first_base, normalise_download
 from data.errors import FetchError
+from data.limits import memory_bound, open_bytes
 from data.query import protein_sequence
 from data.registry import Source
 from data.store import sha256
@@ -34,6 +36,7 @@ _REFUSALS = {
     "COMPLETE": "the search failed: it is done, but has no name to be asked for by",
 }
 _TOO_MANY = "the search server takes no further search from here for now"
+_LARGEST_TEXT = 10**9  # bytes of an alignment, held in memory
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 30.0
 
 
@@ -179,41 +182,52 @@ def read_archive(path: Path, url: str, mode: str, sequence: str, largest: int) -
     FetchError
         It is no such archive, lacks an alignment, is too large, or its query is another.
     """
-    rows: list[str] = []
     try:
-        with tarfile.open(path, "r:*") as archive:
-            members = {member.name.removeprefix("./"): member for member in archive if member.isreg()}
-            for number, name in enumerate(_MEMBERS[mode]):
-                member = members.get(name)
-                if member is None:
-                    raise FetchError(
-                        "an alignment is missing in the archive", file=url, value=name, remedy="run again"
-                    )
-                if member.size > largest:
-                    raise FetchError(
-                        "an alignment is too large", file=url, value=name, remedy="raise fetch: largest_gb"
-                    )
-                stream = archive.extractfile(member)
-                assert stream is not None  # a regular file
-                # Searches are divided by NUL bytes; ours is the only one
-                text = stream.read().decode("latin-1").replace("\0", "")
-                query, rest = _split(text)
-                if query != sequence:
-                    raise FetchError(
-                        "the alignment is not that of the query",
-                        file=url,
-                        value=query[:60],
-                        remedy="run again",
-                    )
-                rows.append(text if number == 0 else rest)
-    except (tarfile.TarError, EOFError, OSError) as error:
+        with (
+            memory_bound(url, FetchError),
+            open_bytes(path, FetchError) as unpacked,
+            tarfile.open(fileobj=unpacked, mode="r|") as archive,
+        ):
+            texts = _texts(archive, url, _MEMBERS[mode], min(largest, _LARGEST_TEXT))
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, OverflowError) as error:
         raise FetchError(
             "what arrived is no archive of alignments",
             file=url,
             value=str(error).split("\n")[0].rstrip(": -"),
             remedy="run again",
         ) from error
+    rows: list[str] = []
+    for name in _MEMBERS[mode]:
+        if name not in texts:
+            raise FetchError(
+                "an alignment is missing in the archive", file=url, value=name, remedy="run again"
+            )
+        query, rest = _split(texts[name])
+        if query != sequence:
+            raise FetchError(
+                "the alignment is not that of the query", file=url, value=query[:60], remedy="run again"
+            )
+        rows.append(rest if rows else texts[name])
     return "".join(part if part.endswith("\n") else f"{part}\n" for part in rows if part)
+
+
+def _texts(archive: tarfile.TarFile, url: str, names: tuple[str, ...], largest: int) -> dict[str, str]:
+    """Text of the regular members of these names; links, devices and all others are passed over."""
+    texts: dict[str, str] = {}
+    for member in archive:
+        name = member.name.removeprefix("./")
+        if name not in names or name in texts or not member.isreg() or member.issparse():
+            continue
+        if member.size > largest:
+            raise FetchError(
+                "an alignment is too large", file=url, value=f"{name}, {member.size:,} bytes",
+                remedy="build the alignment from a local database: jackhmmer:PATH",
+            )  # fmt: skip
+        stream = archive.extractfile(member)
+        assert stream is not None  # a regular file
+        # Searches are divided by NUL bytes; ours is the only one
+        texts[name] = stream.read().replace(b"\0", b"").decode("latin-1")
+    return texts
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -3,9 +3,7 @@
 The format is found from the content. What counts as a match column is the business of `data.layout`.
 """
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import AlignmentError
-from data.store import open_text
+from data.limits import LONGEST_LINE, bounded_lines
 
 # Rows that HH-suite writes above the sequences: secondary structure and confidences, not residues.
 ANNOTATION_ROWS = {"ss_pred", "ss_conf", "ss_dssp", "sa_dssp", "sa_pred", "aa_dssp", "aa_pred"}
@@ -39,8 +37,8 @@ class Row:
 
 
 def as_bytes(text: str) -> np.ndarray:
-    """Bytes of a row, uint8 [W]."""
-    return np.frombuffer(text.encode("latin-1"), dtype=np.uint8)
+    """Bytes of a row, uint8 [W]; ``?`` for a character that is no byte."""
+    return np.frombuffer(text.encode("latin-1", "replace"), dtype=np.uint8)
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
@@ -49,26 +47,9 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     Raises
     ------
     AlignmentError
-        The file is missing, unreadable, or its compressed data is damaged or cut off.
+        As `data.limits.bounded_lines`.
     """
-    number = 0
-    try:
-        with open_text(path) as stream:
-            for number, line in enumerate(stream, 1):
-                # A byte order mark, read as latin-1
-                yield number, (line.removeprefix("ï»¿") if number == 1 else line).rstrip("\r\n")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise AlignmentError(
-            "the compressed data is damaged or cut off",
-            file=path,
-            place=f"after line {number}",
-            value=error,
-            remedy="get the file again",
-        ) from error
-    except OSError as error:
-        raise AlignmentError(
-            "cannot be read", file=path, value=error.strerror or error, remedy="check the path"
-        ) from error
+    return bounded_lines(path, AlignmentError)
 
 
 def container(path: str | Path) -> str:
@@ -121,17 +102,30 @@ def read_rows(path: str | Path) -> Iterator[Row]:
 
 
 def _fasta_rows(path: str | Path) -> Iterator[Row]:
-    name, start = "", 0
+    name, start, length = "", 0, 0
     parts: list[str] = []
     for number, line in numbered_lines(path):
         if line.startswith(">"):
             if start and not _is_annotation(name):
                 yield Row(name, "".join(parts), start)
-            name, start, parts = line[1:].strip(), number, []
+            name, start, parts, length = line[1:].strip(), number, [], 0
         elif start:
             parts.append("".join(line.split()))
+            length += len(parts[-1])
+            _refuse_endless(path, start, name, length)
     if start and not _is_annotation(name):
         yield Row(name, "".join(parts), start)
+
+
+def _refuse_endless(path: str | Path, line: int, name: str, length: int) -> None:
+    if length > LONGEST_LINE:
+        raise AlignmentError(
+            "a row without an end",
+            file=path,
+            place=f"line {line}, row {first_word(name)[:60]!r}",
+            value=f"more than {LONGEST_LINE:,} letters",
+            remedy="give an alignment of proteins",
+        )
 
 
 def _is_annotation(name: str) -> bool:

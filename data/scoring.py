@@ -4,7 +4,6 @@ Contact: C-beta (C-alpha for glycine) closer than 8 angstrom. L is the number of
 pairs with both residues resolved are ranked, best score first, ties by (i, j).
 """
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from data.comparisons import CHAIN, comparisons
 from data.contacts import CUTOFF, Truth, contact_map
 from data.errors import CovarionError, MapError
 from data.models import EXPERIMENT, MODEL
-from data.store import load_arrays, save_text
+from data.store import load_arrays, load_table, save_text
 from data.truth_file import truth_from_file
 
 # Name -> smallest and largest sequence separation
@@ -214,14 +213,14 @@ def read_scores(path: str | Path, against: str | None = CHAIN) -> list[dict]:
         The file is missing, has other columns, or a number that is none.
     """
     try:
-        with open(path, newline="") as stream:
-            reader = csv.DictReader(stream, delimiter="\t")
-            rows = [{"against": CHAIN} | row for row in reader]
+        found = load_table(path)
+        with open(path, encoding="utf-8-sig") as stream:  # a table of a model holds its header alone
+            header = tuple(stream.readline().rstrip("\r\n").split("\t"))
         # MEASURED: a table of version 0.1
-        if tuple(reader.fieldnames or ()) not in (COLUMNS, AGREEMENT_COLUMNS, MEASURED):
-            raise ValueError(f"columns {reader.fieldnames}")
-        typed = [_typed(row) for row in rows]
-    except (OSError, ValueError, TypeError) as error:
+        if header not in (COLUMNS, AGREEMENT_COLUMNS, MEASURED):
+            raise ValueError(f"columns {header}")
+        typed = [_typed({"against": CHAIN} | row) for row in found]
+    except (CovarionError, ValueError, TypeError) as error:
         raise CovarionError(
             "not a table of scores", file=path, value=error, remedy="delete it and run again"
         ) from error

@@ -1,19 +1,35 @@
 """Files of the pipeline: written whole or not at all, read with an error that names the file."""
 
 import contextlib
-import gzip
+import csv
 import hashlib
+import io
 import json
+import math
 import os
+import struct
 import tempfile
+import tokenize
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data.errors import CovarionError
+from data.limits import FREE_BYTES, LARGEST_RATIO, LARGEST_TABLE, memory_bound, require_file
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+# All that numpy and zipfile raise over bytes that are no archive of arrays
+_NO_ARRAYS = (
+    OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, RecursionError, NotImplementedError,
+    OverflowError, RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -41,47 +57,157 @@ def save_arrays(path: str | Path, **arrays: Any) -> None:
         np.savez(stream, **arrays)
 
 
-def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+class Arrays:
+    """Arrays of an ``.npz`` that is open: each is read when it is asked for, none is unpickled."""
+
+    def __init__(self, path: str | Path, archive: zipfile.ZipFile, error: type[CovarionError]):
+        self.path, self.archive, self.error = path, archive, error
+        self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        packed = sum(info.compress_size for info in self.members.values())
+        size = sum(info.file_size for info in self.members.values())
+        if size > max(FREE_BYTES, LARGEST_RATIO * packed):
+            raise ValueError(f"it unpacks {packed:,} bytes to {size:,}")
+
+    def keys(self) -> list[str]:
+        """Names of all arrays."""
+        return list(self.members)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.members
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.members:
+            raise self.error(
+                "an array is missing",
+                file=self.path,
+                value=f"{name}, there are: {', '.join(self.members)[:200] or 'none'}",
+                remedy="delete the file and run again",
+            )
+        try:
+            with memory_bound(self.path, self.error):
+                return self._read(name)
+        except _NO_ARRAYS as reason:
+            raise _no_arrays(self.error, self.path, f"{name[:80]}: {reason}") from reason
+
+    def _read(self, name: str) -> np.ndarray:
+        info = self.members[name]
+        with self.archive.open(info) as stream:
+            header = _HEADERS[np.lib.format.read_magic(stream)]
+            shape, _, dtype = header(stream)
+            size = math.prod(shape) * dtype.itemsize
+            # What the header says is allocated before anything is read
+            if dtype.hasobject or min(shape, default=0) < 0 or size != info.file_size - stream.tell():
+                raise ValueError(f"shape {shape} of {dtype} is not what the file holds")
+        with self.archive.open(info) as stream:
+            return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _no_arrays(error: type[CovarionError], path: str | Path, reason: object) -> CovarionError:
+    return error("cannot be read as an .npz file", file=path, value=reason, remedy="delete it and run again")
+
+
+@contextlib.contextmanager
+def open_arrays(path: str | Path, error: type[CovarionError] = CovarionError) -> Iterator[Arrays]:
+    """Open an ``.npz``; arrays are read when asked for, so that a large file need not be held.
+
+    Raises
+    ------
+    CovarionError
+        Of the class `error`: the file is missing, truncated, not an ``.npz``, lacks an array that is asked
+        for, claims more than it holds, or holds Python objects (they are never unpickled).
+    """
+    require_file(path, error)
+    with contextlib.ExitStack() as stack:
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            arrays = Arrays(path, archive, error)
+        except _NO_ARRAYS as reason:
+            raise _no_arrays(error, path, reason) from reason
+        yield arrays
+
+
+def load_arrays(path: str | Path, error: type[CovarionError] = CovarionError) -> dict[str, np.ndarray]:
     """Read all arrays of an ``.npz`` without unpickling anything.
 
     Raises
     ------
     CovarionError
-        The file is missing, truncated or not an ``.npz``.
+        As `open_arrays`.
     """
+    with open_arrays(path, error) as arrays:
+        return {name: arrays[name] for name in arrays.keys()}  # noqa: SIM118 (not a dict)
+
+
+def load_table(
+    path: str | Path, columns: Iterable[str] = (), error: type[CovarionError] = CovarionError
+) -> list[dict[str, str]]:
+    """Rows of a tab-separated UTF-8 table with a header line.
+
+    Parameters
+    ----------
+    path : path
+    columns : iterable of str
+        Columns that must be there.
+
+    Raises
+    ------
+    CovarionError
+        Of the class `error`: the table is missing, too large, no UTF-8, lacks a column, or has a row of
+        another number of cells.
+    """
+    if require_file(path, error) > LARGEST_TABLE:
+        raise error("holds more than a table can", file=path, remedy="give a smaller table")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise CovarionError(
-            "cannot be read as an .npz file", file=path, value=error, remedy="delete it and run again"
-        ) from error
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t")
+        rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as reason:
+        raise error(
+            "cannot be read as a table",
+            file=path,
+            value=reason,
+            remedy="save it as UTF-8 text with tabs between cells",
+        ) from reason
+    if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
+        raise error("columns are missing", file=path, value=", ".join(missing), remedy="add them")
+    for number, row in rows:
+        if None in row or None in row.values():
+            raise error(
+                "a row has another number of cells than the header",
+                file=path,
+                place=f"line {number}",
+                remedy="mend the row",
+            )
+    return [row for _, row in rows]
 
 
 def save_json(path: str | Path, content: Any) -> None:
     """Write JSON in one step, keys in the order given."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    save_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def load_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text())
+    """Read a JSON file.
+
+    Raises
+    ------
+    CovarionError
+        The file is missing, too large for a record, or no JSON.
+    """
+    if require_file(path) > LARGEST_TABLE:
+        raise CovarionError("holds more than a record can", file=path, remedy="delete it and run again")
+    try:
+        return json.loads(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CovarionError(
+            "cannot be read as JSON", file=path, value=error, remedy="delete it and run again"
+        ) from error
 
 
 def save_text(path: str | Path, text: str) -> None:
-    """Write text in one step."""
+    """Write UTF-8 text in one step; what UTF-8 cannot say (parts of odd file names) is escaped."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text)
-
-
-def open_text(path: str | Path) -> Any:
-    """Open plain or gzip text by its first bytes, whatever its name says."""
-    with open(path, "rb") as stream:
-        zipped = stream.read(2) == b"\x1f\x8b"
-    if zipped:
-        return gzip.open(path, "rt", encoding="latin-1", newline="")
-    return open(path, encoding="latin-1", newline="")
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def sha256(path: str | Path) -> str:

@@ -127,6 +127,7 @@ def _chain(
 ) -> Chain:
     """The chain of these residues."""
     name, residues, notes = picked
+    _require_numbers(residues, name, path)
     sites = [_Site(group) for group in _groups(residues)]
     _refuse_alpha_only(sites, name, path)
     sequence, slots = _sequence(structure, residues, sites, notes)
@@ -214,6 +215,24 @@ def chain_name(chain: str) -> tuple[str, str]:
     """Kind (``auth``, ``label``, or empty where nobody said) and name of a chain, of ``label=A``."""
     kind, equals, name = chain.partition("=")
     return (kind, name) if equals and kind in ("auth", "label") else ("", chain)
+
+
+def _require_numbers(residues: list[gemmi.Residue], name: str, path: str | Path) -> None:
+    """A residue without an author number takes its place in the sequence; without either it has no name."""
+    last = 0
+    for place, residue in enumerate(residues, 1):
+        follows = residue.label_seq is not None and residue.label_seq > last
+        last = residue.label_seq or last
+        if residue.seqid.num is None and not follows:
+            raise StructureError(
+                "a residue without a number",
+                file=path,
+                place=f"chain {name}, residue {place} of the file",
+                value=residue.name,
+                remedy="number the residues",
+            )
+        if residue.seqid.num is None:
+            residue.seqid.num = residue.label_seq
 
 
 def _groups(residues: list[gemmi.Residue]) -> Iterator[list[gemmi.Residue]]:

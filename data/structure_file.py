@@ -1,18 +1,23 @@
 """Structure files as a whole: PDB and mmCIF, plain or gzip, with entities and sequence numbers set."""
 
 import gzip
+import re
 import zlib
 from pathlib import Path
 
 import gemmi
 
 from data.errors import StructureError
+from data.header_places import place_by_numbers
+from data.limits import LARGEST_STRUCTURE, memory_bound, open_bytes
+
+_FIRST_WORD = re.compile(r"(?:\s++|#[^\n]*+\n)*+data_", re.IGNORECASE)
 
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        content = Path(path).read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        with open_bytes(path, StructureError, LARGEST_STRUCTURE) as stream:
+            return stream.read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise StructureError(
             "the compressed data is damaged or cut off", file=path, value=error, remedy="get the file again"
@@ -25,8 +30,7 @@ def _read_bytes(path: str | Path) -> bytes:
 
 def _is_mmcif(text: str) -> bool:
     """Whether text is mmCIF: its first word that is not a comment opens a data block."""
-    lines = (line.strip() for line in text.splitlines())
-    return next((line for line in lines if line and line[0] != "#"), "").lower().startswith("data_")
+    return _FIRST_WORD.match(text) is not None
 
 
 def parse_structure(path: str | Path) -> tuple[gemmi.Structure, gemmi.cif.Block | None, str]:
@@ -37,12 +41,15 @@ def parse_structure(path: str | Path) -> tuple[gemmi.Structure, gemmi.cif.Block 
     StructureError
         The file is missing, damaged, in no known format or without atoms.
     """
-    text = _read_bytes(path).decode("latin-1")
+    with memory_bound(path, StructureError):
+        text = _read_bytes(path).decode("latin-1")
+        # Both formats are ASCII and PDB goes by columns: another byte must stay one character
+        plain = text if text.isascii() else text.encode("ascii", "replace").decode()
     block = None
     try:
-        if _is_mmcif(text):
-            block = _block_of_cif(text)
-        structure = gemmi.read_pdb_string(text) if block is None else gemmi.make_structure_from_block(block)
+        if _is_mmcif(plain):
+            block = _block_of_cif(plain)
+        structure = gemmi.read_pdb_string(plain) if block is None else gemmi.make_structure_from_block(block)
     except (RuntimeError, ValueError, IndexError) as error:
         raise StructureError(
             "cannot be parsed", file=path, value=str(error)[:200], remedy="give a PDB or mmCIF file"
@@ -60,6 +67,8 @@ def parse_structure(path: str | Path) -> tuple[gemmi.Structure, gemmi.cif.Block 
     if block is None and "\nTER" not in text:
         _extend_polymers(structure)
     structure.assign_label_seq_id()
+    if block is None:
+        place_by_numbers(structure)
     return structure, block, text
 
 

@@ -1,6 +1,8 @@
 """The protein table: what to run, one protein a row, checked as a whole before anything runs."""
 
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +10,12 @@ from typing import Any
 import jsonschema
 
 from data.errors import FetchError, TableError
+from data.limits import LARGEST_TABLE, require_file
 from data.query import query_file, sequence_of, uniprot_accession
 from data.registry import SOURCES, find_local, find_package_file, parse_cell
 from data.structure_cells import NamedStructure, split_structures
 
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"  # of a protein or a cluster; as the schema of rows has it
 COLUMNS = (
     "protein",
     "alignment",
@@ -118,21 +122,34 @@ def read_proteins(
     validator = jsonschema.Draft202012Validator(schema) if schema else None
     rows: list[ProteinRow] = []
     problems: list[str] = []
-    first_line: dict[str, int] = {}
+    first: dict[str, tuple[int, str]] = {}
     for number, text in lines[1:]:
         cells = [cell.strip() for cell in text.split("\t")]
         cells += [""] * (len(header) - len(cells))  # empty cells at the end may be left out
         found = _row_problems(cells, header, path.parent, validator)
         name = dict(zip(header, cells, strict=False)).get("protein", "")
-        if name and name in first_line:
-            found.append(f"protein: {name!r} stands in line {first_line[name]} already; names are unique")
-        first_line.setdefault(name, number)
+        line, other = first.setdefault(name.casefold(), (number, name))
+        if name and line != number:
+            case = (
+                "" if name == other else f" as {other!r}, and file systems that ignore case take both for one"
+            )
+            found.append(f"protein: {name!r} stands in line {line} already{case}; names are unique")
         problems += [f"line {number} ({name}): {problem}" for problem in found]
         if not found:
             rows.append(_row(dict(zip(header, cells, strict=True)), path.parent, number))
     if (problems and not skip_bad_rows) or not rows:
         _refuse(path, problems)
     return rows, problems
+
+
+def shared_folder(names: Iterable[str]) -> str:
+    """Which two names would share a folder where the file system ignores case; empty where none do."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            return f"{other!r} and {name!r} differ in case alone: many file systems take both for one folder"
+    return ""
 
 
 def _refuse(path: Path, problems: list[str]) -> None:
@@ -148,15 +165,37 @@ def _refuse(path: Path, problems: list[str]) -> None:
 
 def _table_lines(path: Path) -> list[tuple[int, str]]:
     """Numbered lines that hold something, the header first."""
+    if require_file(path, TableError) > LARGEST_TABLE:
+        raise TableError("holds more than a table can", file=path, remedy="give a smaller table")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise TableError("cannot be read", file=path, value=error, remedy="check the path") from error
-    return [
-        (number, line)
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.strip() and not line.startswith("#")
-    ]
+    lines = re.split(r"\r\n|\r|\n", _decoded(content, path))  # and not at the further ends of str.splitlines
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    """Text of a table in UTF-8."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise TableError(
+            "the table is not UTF-8 text",
+            file=path,
+            place=f"line {line}",
+            value=repr(content[error.start : error.start + 8]),
+            remedy="save it as UTF-8 (it may be latin-1 or UTF-16)",
+        ) from error
+    if "\0" in text:
+        raise TableError(
+            "the table holds NUL bytes",
+            file=path,
+            place=f"line {text[: text.index(chr(0))].count(chr(10)) + 1}",
+            remedy="save it as UTF-8 text (it may be UTF-16, or no text at all)",
+        )
+    return text
 
 
 def _header(path: Path, lines: list[tuple[int, str]]) -> list[str]:
@@ -189,7 +228,9 @@ def _row_problems(
     found = [f"{name}: empty" for name in REQUIRED if name not in row]
     if validator:
         found += [_schema_problem(error) for error in validator.iter_errors(row) if error.path]
-    if row.get("protein") in RESERVED:
+    elif not re.fullmatch(r"(-?[0-9]{1,6})?", row.get("first_index", "")):
+        found.append(f"first_index: {row['first_index'][:60]!r}; a whole number")
+    if row.get("protein", "").casefold() in RESERVED:
         found.append(f"protein: {row['protein']!r} is a name that the results use themselves")
     found += _source_problems(row.get("alignment", ""), "alignment", directory)
     found += _structure_problems(row.get("structure", ""), row.get("chain", ""), directory)
@@ -251,7 +292,7 @@ def _query_problems(row: dict[str, str], directory: Path) -> list[str]:
 
 
 def _region_problems(cell: str) -> list[str]:
-    ends = re.fullmatch(r"(\d+)-(\d+)", cell)
+    ends = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", cell)
     if ends and int(ends[1]) > int(ends[2]):
         return [f"region: {cell!r} ends before it begins; write FIRST-LAST"]
     return []
@@ -268,14 +309,14 @@ def _map_problems(cell: str, directory: Path) -> list[str]:
             found.append(f"maps: {name!r} is the name of a map of our own; choose another")
         elif name in names:
             found.append(f"maps: {name!r} stands there twice")
-        elif not _absolute(value, directory).is_file():
+        elif not os.path.isfile(_absolute(value, directory)):
             found.append(f"maps: no such file {value!r} (paths are relative to the table)")
         names.append(name)
     return found
 
 
 def _absolute(value: str, directory: Path) -> Path:
-    return (directory / Path(value).expanduser()).resolve()
+    return (directory / os.path.expanduser(value)).resolve()
 
 
 def _row(cells: dict[str, str], directory: Path, number: int) -> ProteinRow:

@@ -12,9 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from data.errors import MapError
+from data.limits import memory_bound, require_file
 from data.store import atomic_path, sha256
+from nets.card import acquaintance
 from nets.config import RefinerConfig, as_metadata, from_metadata
 from nets.model import Refiner
+from nets.probability import RANGES
 from nets.shipped import PRETRAINED, find_weights
 
 
@@ -64,29 +67,61 @@ def load_refiner(name: str, device: str = "cpu") -> Loaded:
     Raises
     ------
     MapError
-        The file is missing, is no safetensors file, or was written by another version.
+        The file is missing, is no safetensors file, was written by another version, or its tensors and
+        settings do not fit each other.
     """
     path = find_weights(name)
+    require_file(path, MapError)
     try:
-        with safe_open(path, framework="pt", device="cpu") as archive:
-            metadata = {key: json.loads(value) for key, value in (archive.metadata() or {}).items()}
-            tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a dict)
-        model = Refiner(from_metadata(RefinerConfig, metadata["config"]))
-        model.load_state_dict({key: value.float() for key, value in tensors.items()})
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        with memory_bound(path, MapError):
+            return _load(path, name, device)
+    except (
+        SafetensorError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
+        RecursionError, RuntimeError, OSError,
+    ) as error:  # fmt: skip
         raise MapError(
             "not refiner weights of this version",
             file=path,
-            value=error,
+            value=str(error)[:500],
             remedy="train again or use 'default'",
         ) from error
+
+
+def _load(path: Path, name: str, device: str) -> Loaded:
+    with safe_open(path, framework="pt", device="cpu") as archive:
+        metadata = {key: json.loads(value) for key, value in (archive.metadata() or {}).items()}
+        tensors = {key: archive.get_tensor(key).float() for key in archive.keys()}  # noqa: SIM118 (not a dict)
+    config = from_metadata(RefinerConfig, metadata["config"])
+    blocks = len({key.split(".")[1] for key in tensors if key.startswith("blocks.")})
+    if blocks != config.blocks:
+        raise ValueError(f"tensors of {blocks} blocks, the settings ask for {config.blocks}")
+    with torch.device("meta"):  # what the settings claim takes no memory before it fits the tensors
+        fits = Refiner(config).state_dict()
+    if wrong := [key for key in {**fits, **tensors} if _shape(fits, key) != _shape(tensors, key)]:
+        raise ValueError(
+            f"{wrong[0]}: {_shape(tensors, wrong[0])}, the settings ask for {_shape(fits, wrong[0])}"
+        )
+    if broken := [key for key, value in tensors.items() if not bool(torch.isfinite(value).all())]:
+        raise ValueError(f"{broken[0]} holds a number that is not finite")
+    model = Refiner(config)
+    model.load_state_dict(tensors)
     calibration = [_with_depth(numbers) for numbers in metadata["calibration"]]
+    if len(calibration) != len(RANGES) or not isinstance(metadata["card"], dict):
+        raise ValueError(f"{len(calibration)} calibrations where {len(RANGES)} are needed, or no data card")
+    acquaintance(metadata["card"], "")  # a card that cannot be read is found here
     shown = path.stem if path.parent == PRETRAINED else str(name)
     return Loaded(model.to(device).eval(), calibration, metadata["card"], shown, sha256(path))
 
 
+def _shape(tensors: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(tensors[name].shape) if name in tensors else None
+
+
 def _with_depth(numbers: list[float]) -> list[float]:
     """Slope and intercept, as weights of version 0.1 have them, in the form that knows the depth."""
+    numbers = [float(number) for number in numbers]
+    if len(numbers) not in (2, 4) or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"a calibration of 2 or 4 numbers is needed, not {str(numbers)[:80]}")
     return numbers if len(numbers) == 4 else [math.log(numbers[0]), 0.0, numbers[1], 0.0]
 
 

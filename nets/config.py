@@ -1,6 +1,7 @@
 """Settings of the refiner and of its training, carried inside every checkpoint."""
 
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 PAIR_MAPS = ("ridge", "mi")  # maps that nets.features makes by itself
@@ -27,6 +28,7 @@ BIN_EDGES = (
     INFINITY,
 )
 SEPARATION_STARTS = (1, 2, 3, 4, 5, 6, 9, 12, 18, 24, 36, 60)
+_BOUNDS = (("channels", 1, 4096), ("blocks", 1, 1024), ("pool_every", 0, 1024))
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,31 @@ class RefinerConfig:
     bin_edges: tuple[float, ...] = BIN_EDGES
 
     def __post_init__(self) -> None:
-        if 8.0 not in self.bin_edges:
-            raise ValueError(f"8 angstrom must be an edge of the distance bins, got {self.bin_edges}")
+        for name, low, high in _BOUNDS:
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name} must be a whole number from {low} to {high}, got {str(value)[:60]}")
+        if not isinstance(self.pair_maps, tuple) or not 1 <= len(self.pair_maps) <= 64:
+            raise ValueError(f"pair_maps must be 1 to 64 names, got {str(self.pair_maps)[:60]}")
+        if any(not isinstance(name, str) for name in self.pair_maps):
+            raise ValueError(f"pair_maps must be names, got {str(self.pair_maps)[:60]}")
+        dilations = self.dilations if isinstance(self.dilations, tuple) else ()
+        if not dilations or any(type(value) is not int or not 1 <= value <= 1024 for value in dilations):
+            raise ValueError(
+                f"dilations must be whole numbers from 1 to 1024, got {str(self.dilations)[:60]}"
+            )
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {str(self.dropout)[:60]}")
+        self._check_edges()
+
+    def _check_edges(self) -> None:
+        edges = self.bin_edges if isinstance(self.bin_edges, tuple) else ()
+        if not 3 <= len(edges) <= 1025 or not all(type(edge) in (int, float) for edge in edges):
+            raise ValueError(f"bin_edges must be 3 to 1,025 numbers, got {str(self.bin_edges)[:60]}")
+        if any(not low < high for low, high in pairwise(edges)):
+            raise ValueError(f"bin_edges must rise, got {str(edges)[:60]}")
+        if 8.0 not in edges[1:-1]:
+            raise ValueError(f"8 angstrom must be an edge between the distance bins, got {str(edges)[:60]}")
 
     @property
     def bins(self) -> int:
@@ -128,6 +153,8 @@ def as_metadata(config: Any) -> dict[str, Any]:
 
 def from_metadata(kind: type, content: dict[str, Any]) -> Any:
     """Settings object from :func:`as_metadata`; keys that this version does not know are an error."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{kind.__name__} is no object of settings: {str(content)[:60]}")
     known = {f.name for f in fields(kind)}
     unknown = sorted(set(content) - known)
     if unknown:

@@ -13,7 +13,7 @@ import torch
 from data.alphabet import Q
 from data.contacts import contact_map
 from data.errors import CovarionError
-from data.store import load_arrays, save_arrays
+from data.store import load_arrays, open_arrays, save_arrays
 from data.truth_file import experimental_distance
 from nets.config import BIN_EDGES, PAIR_MAPS
 from nets.features import Features, compute_features, simulate_family
@@ -155,15 +155,18 @@ def build_simulated(
 
 def read_example(path: str | Path, k: int) -> tuple[Features, np.ndarray]:
     """Features at depth number `k` (modulo the number there is) and the true bins."""
-    with np.load(path, allow_pickle=False) as archive:
-        k %= len(archive["depths"])
+    with open_arrays(path) as archive:
+        count = archive["depths"].size
+        if not count:
+            raise CovarionError("an example without a depth", file=path, remedy="delete it and run again")
+        k %= count
         return Features(*(archive[f"{name}_{k}"] for name in FEATURE_NAMES)), archive["bins"]
 
 
 def depths_of(path: str | Path) -> int:
     """At how many depths an example has features."""
-    with np.load(path, allow_pickle=False) as archive:
-        return len(archive["depths"])
+    with open_arrays(path) as archive:
+        return archive["depths"].size
 
 
 def packed_rectangle(rows: np.ndarray, cols: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

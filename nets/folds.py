@@ -5,7 +5,6 @@ Each fold gets a Potts model on its contacts, and sequences that evolved along a
 strength of the couplings, age of the tree and share of gaps vary from fold to fold.
 """
 
-import csv
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from data.contacts import contact_map
 from data.errors import CovarionError
+from data.store import load_table, open_arrays
 from nets.config import PAIR_MAPS
 from nets.dataset import write_example
 from nets.features import simulate_family
@@ -63,10 +63,10 @@ def build_folds(
         A name is not in the folder.
     """
     folder, out = Path(folder), Path(out)
-    with (folder / "structures.tsv").open(newline="") as stream:
-        sequence = {row["id"]: row["sequence"] for row in csv.DictReader(stream, delimiter="\t")}
+    rows = load_table(folder / "structures.tsv", ("id", "sequence"))
+    sequence = {row["id"]: row["sequence"] for row in rows}
     out.mkdir(parents=True, exist_ok=True)
-    with np.load(folder / "coordinates.npz", allow_pickle=False) as coordinates:
+    with open_arrays(folder / "coordinates.npz") as coordinates:
         for name in names:
             if name not in sequence or name not in coordinates:
                 raise CovarionError("no such structure", file=folder / "structures.tsv", value=name)

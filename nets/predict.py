@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from data.store import load_arrays, save_arrays
+from nets.card import acquaintance
 from nets.checkpoint import Loaded, choose_device, load_refiner
 from nets.dataset import cut_pixels
 from nets.features import Features, compute_features
@@ -80,6 +81,8 @@ def refine_file(
     name: str,
     device: str = "auto",
     threads: int = 1,
+    protein: str = "",
+    cluster: str = "",
 ) -> None:
     """Refine the map of an ``alignment.npz`` and write ``refined.npz``.
 
@@ -89,9 +92,12 @@ def refine_file(
         Weights of the network.
     name : str
         What reports call them.
+    protein, cluster : str
+        Names in the protein table; ``learned`` says how the weights know them, see `nets.card.acquaintance`.
     """
     torch.set_num_threads(threads)
     loaded = load_refiner(refiner, choose_device(device))
     features = compute_features(load_arrays(alignment)["tokens"], loaded.model.config.pair_maps)
     prediction = predict(loaded, features)
-    save_arrays(out, **vars(prediction), weights=name, weights_sha256=loaded.sha256)
+    learned = acquaintance(loaded.card, protein, cluster)
+    save_arrays(out, **vars(prediction), weights=name, weights_sha256=loaded.sha256, learned=learned)

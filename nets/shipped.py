@@ -1,5 +1,6 @@
 """The weights that come with the repository, by name. Imports no torch: the workflow looks paths up here."""
 
+import os
 from pathlib import Path
 
 from data.errors import MapError
@@ -18,7 +19,7 @@ def find_weights(name: str) -> Path:
     """
     shipped = PRETRAINED / f"{DEFAULT if name == 'default' else name}.safetensors"
     for candidate in (shipped, Path(name)):
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # also for names that no file can have
             return candidate
     names = ", ".join(sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))) or "none"
     raise MapError(

@@ -19,6 +19,7 @@ from data.errors import CovarionError
 from data.families import CLUSTER
 from data.store import atomic_path, save_text
 from nets.calibrate import fit_calibration, tuning_scores
+from nets.card import learned_clusters
 from nets.checkpoint import Loaded, choose_device, digest, load_refiner, save_weights
 from nets.config import RefinerConfig, TrainConfig, as_metadata, from_metadata
 from nets.dataset import Example, by_cluster, check_split, example_at, random_crop
@@ -262,14 +263,6 @@ def grown(start: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor]) -> dic
     wider = torch.zeros_like(fresh[key])
     wider[:, : start[key].shape[1]] = start[key]
     return start | {key: wider}
-
-
-def learned_clusters(card: dict[str, Any]) -> set[str]:
-    """Homology clusters that weights have learned from, those of what they were started from included."""
-    begun = card.get("start")
-    return set(card.get("train", {}).get("clusters", [])) | (
-        learned_clusters(begun["card"]) if begun else set()
-    )
 
 
 def schedule(step: int, steps: int) -> float:

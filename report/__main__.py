@@ -19,8 +19,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--means", action="store_true", help="means over cluster representatives, as Markdown"
     )
-    parser.add_argument("--peers", help="table of other programs' precision, shown among the means")
-    return parser.parse_args()
+    parser.add_argument("--peers", help="table of other programs' precision; with --means")
+    options = parser.parse_args()
+    if options.peers and not options.means:
+        parser.error("--peers are shown among the means: give --means too")
+    return options
 
 
 def _print_means(results: Path, rows: list[dict[str, Any]], peers: str | None) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from data import store
 from data.errors import MapError
+from data.limits import LARGEST_TABLE, bounded_lines
 from data.numbering import segments
 from report.methods import CONTACT_DISTANCE, MIN_SEPARATION
 
@@ -222,8 +223,7 @@ def read_rr(path: str | Path) -> ContactFile:
         that has not five columns, indices out of order or range, a repeated pair, a probability
         outside [0, 1] or above the one before it.
     """
-    with store.open_text(path) as stream:
-        lines = stream.read().splitlines()
+    lines = [line for _, line in bounded_lines(path, MapError, LARGEST_TABLE)]
     if not lines or lines[0].split() != ["PFRMAT", "RR"]:
         raise MapError("a CASP RR file starts with PFRMAT RR", file=path, place="line 1", value=lines[:1])
     if lines[-1].strip() != "END":

@@ -14,6 +14,7 @@ import numpy as np
 from data import scoring
 from report.methods import CONTACT_DISTANCE, Style, cut_size
 from report.reliability import binned
+from report.rendering import percent
 
 _POINTS = 160  # more points than this per line cannot be seen at the size of a chart
 _PREDICTED = (0, 114, 178)
@@ -232,16 +233,19 @@ def precision_by_depth_chart(points: dict[str, list[tuple[float, float]]], style
     )
 
 
-def depth_chart(tokens: np.ndarray, weights: np.ndarray, first_index: int) -> Chart:
+def depth_chart(
+    tokens: np.ndarray, weights: np.ndarray, first_index: int, identity: float | None = None
+) -> Chart:
     """Sequences and effective sequences with a residue (not a gap) at each query position."""
     present = tokens != 20
     count = present.sum(0)
     effective = weights @ present
     top = float(max(len(tokens), 1))
+    weighted = f"weighted at {percent(identity)} identity" if identity is not None else "weighted"
     across = np.linspace(0, 1, len(count))
     return Chart(
         "Depth along the sequence",
-        f"All {len(tokens):,} sequences; effective ones are weighted at 80 % identity "
+        f"All {len(tokens):,} sequences; effective ones are {weighted} "
         f"(Neff {weights.sum():,.1f}); on average {100 * present.mean():.0f} % of the rows cover a position",
         "query residue",
         "sequences with a residue here",

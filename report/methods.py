@@ -8,6 +8,12 @@ from data import contacts, scoring
 CUTS = tuple(scoring.CUTS)
 CONTACT_DISTANCE = contacts.CUTOFF
 MIN_SEPARATION = 6
+# How weights may know a protein (`learned` of refined.npz), in words
+LEARNED = {
+    "protein": "learned from this protein",
+    "cluster": "learned from homologues of this protein",
+    "tuned": "were chosen and calibrated on homologues of this protein",
+}
 
 
 @dataclass(frozen=True)

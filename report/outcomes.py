@@ -11,7 +11,7 @@ from data.errors import CovarionError
 from data.models import MODEL
 from data.truth_file import kind_of_truth
 from report import figures
-from report.methods import best_method, ordered
+from report.methods import LEARNED, best_method, ordered
 from report.payload import score_maps
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class Outcome:
         Data URL of a tiny contact map.
     page : str
         Address of its page, relative to the overview.
+    learned : dict of str to str
+        How the weights of a refined method know the protein, where they do (`report.methods.LEARNED`).
     """
 
     row: dict[str, Any]
@@ -60,6 +62,7 @@ class Outcome:
     structure: str = ""
     thumbnail: str = ""
     page: str = ""
+    learned: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -110,6 +113,7 @@ def _outcome(folder: Path, row: dict[str, Any], thumbnails: bool) -> Outcome:
         _attempt(_read_failure, folder, outcome)
         return outcome
     _attempt(_read_scores, folder, outcome)
+    _attempt(_read_learned, folder, outcome)
     _check_whole(folder, outcome)
     if thumbnails and outcome.status == FINISHED:
         _attempt(_read_maps, folder, outcome)
@@ -161,6 +165,14 @@ def _read_scores(folder: Path, outcome: Outcome) -> None:
         outcome.structure = " ".join(str(truth[key]) for key in ("entry", "chain") if str(truth.get(key, "")))
         if kind_of_truth(truth) == MODEL:
             outcome.structure += " (predicted model)"
+
+
+def _read_learned(folder: Path, outcome: Outcome) -> None:
+    for path in sorted(folder.glob("refined*.npz")):
+        with store.open_arrays(path) as arrays:
+            how = str(arrays["learned"]) if "learned" in arrays else ""
+        if how in LEARNED:
+            outcome.learned[path.stem] = how
 
 
 def _read_maps(folder: Path, outcome: Outcome) -> None:

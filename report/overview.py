@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from data import scoring, store
+from data.errors import CovarionError
 from report import figures
-from report.methods import best_method, styles
+from report.methods import LEARNED, best_method, styles
 from report.outcomes import FAILED, FINISHED, INCOMPLETE, Outcome, read_outcomes, scored_methods
 from report.provenance import read_origins
 from report.rendering import flattened, render
@@ -58,6 +59,8 @@ def write_overview(
         looks=styles(methods),
         best=best_method(methods) if methods else "",
         sections=_sections(outcomes),
+        learned=_learned(outcomes),
+        learned_words=LEARNED,
         by_depth=_by_depth(outcomes, methods),
         cuts=MAIN_CUTS,
         reference=_REFERENCE,
@@ -89,6 +92,20 @@ def _facts(outcomes: list[Outcome]) -> list[tuple[str, str, str]]:
     if counts[INCOMPLETE]:
         facts.append((f"{counts[INCOMPLETE]:,}", "incomplete", "files are missing"))
     return facts
+
+
+def _learned(outcomes: list[Outcome]) -> list[str]:
+    """One warning a refined method and way in which its weights know scored proteins of this run."""
+    known: dict[tuple[str, str], int] = {}
+    for outcome in outcomes:
+        for method, how in outcome.learned.items():
+            known[method, how] = known.get((method, how), 0) + bool(outcome.scores)
+    words = {how: text.replace("this protein", "them") for how, text in LEARNED.items()}
+    return [
+        f"{count:,} of the compared proteins flatter {method}: its weights {words[how]} (marked below)."
+        for (method, how), count in known.items()
+        if count
+    ]
 
 
 def _by_depth(outcomes: list[Outcome], methods: list[str]) -> figures.Chart | None:
@@ -133,7 +150,7 @@ def _run_record(results_dir: Path) -> dict[str, Any]:
         return {}
     try:
         return dict(store.load_json(path))
-    except (OSError, ValueError, TypeError) as error:
+    except (CovarionError, ValueError, TypeError) as error:
         log.warning("%s cannot be read: %s", path, error)
         return {}
 

@@ -14,9 +14,9 @@ from report.comparisons import MEASURES, REFERENCES, comparison_tables, first_ch
 from report.evidence import expected_precision, next_depth, profile
 from report.explain import Explained, explained, reason_masks
 from report.exports import ranking
-from report.methods import CONTACT_DISTANCE, CUTS, MIN_SEPARATION, best_method, styles
+from report.methods import CONTACT_DISTANCE, CUTS, LEARNED, MIN_SEPARATION, best_method, styles
 from report.payload import Protein, json_text, load_protein, pack_protein
-from report.rendering import flattened, render
+from report.rendering import flattened, percent, render
 
 
 def write_page(
@@ -59,7 +59,7 @@ def write_page(
         **_shown(subject, compared),
         settings=flattened(settings),
         versions=flattened(versions),
-        provenance=[_provenance(path) for path in files.get("provenance") or []],
+        provenance=[read_provenance(path) for path in files.get("provenance") or []],
         downloads=downloads(files.get("exports"), Path(out)),
     )
     store.save_text(out, page)
@@ -91,6 +91,7 @@ def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[
         "assembly_words": _assembly_words(subject),
         "explained": _explained(subject),
         "weights": _weights_used(subject),
+        "learned": [acquaintance_text(name, arrays) for name, arrays in subject.refined.items()],
         "payload": pack_protein(subject),
     }
 
@@ -147,7 +148,7 @@ def _facts(protein: Protein) -> list[tuple[str, str, str]]:
     facts = [
         (f"{protein.length:,}", "residues", f"numbered {protein.first_index} to {_last(protein)}"),
         (f"{len(protein.tokens):,}", "sequences", "in the alignment"),
-        (f"{neff:,.0f}", "effective", f"Neff at 80 % identity; depth bin {scoring.depth_bin(neff)}"),
+        (f"{neff:,.0f}", "effective", f"Neff{_at(protein)}; depth bin {scoring.depth_bin(neff)}"),
         (f"{neff / protein.length:.2f}", "Neff / L", "effective sequences a residue"),
     ]
     distance = protein.distance
@@ -158,6 +159,11 @@ def _facts(protein: Protein) -> list[tuple[str, str, str]]:
         where = f"in {REFERENCES[protein.kind]}; {resolved:,} residues resolved"
         facts.append((f"{contacts:,}", "long-range contacts", where))
     return facts
+
+
+def _at(protein: Protein) -> str:
+    """Identity that sequences were weighted at, where the file says it."""
+    return "" if protein.identity is None else f" at {percent(protein.identity)} identity"
 
 
 def _last(protein: Protein) -> int:
@@ -215,7 +221,7 @@ def _charts(protein: Protein, looks: dict[str, Any]) -> dict[str, list[figures.C
     tokens, weights, first = protein.tokens, protein.weights, protein.first_index
     charts = {
         "depth": [
-            figures.depth_chart(tokens, weights, first),
+            figures.depth_chart(tokens, weights, first, protein.identity),
             figures.conservation_chart(tokens, weights, first),
             figures.identity_chart(tokens),
         ],
@@ -290,7 +296,7 @@ def _expected(protein: Protein) -> list[dict[str, Any]]:
 def _depth_words(protein: Protein) -> str:
     """How deep the alignment is, and what the next step would need."""
     neff = float(protein.weights.sum())
-    text = f"{neff:,.0f} effective sequences at 80 % identity put it into the bin {scoring.depth_bin(neff)}."
+    text = f"{neff:,.0f} effective sequences{_at(protein)} put it into the bin {scoring.depth_bin(neff)}."
     step = next_depth(neff)
     if step is None:
         return f"{text} No bin lies above."
@@ -330,6 +336,15 @@ def _weights_used(protein: Protein) -> list[dict[str, str]]:
     ]
 
 
-def _provenance(path: str | Path) -> dict[str, Any]:
+def acquaintance_text(method: str, arrays: dict[str, np.ndarray]) -> str:
+    """What a reader must know where weights have seen this protein or its homologues; else nothing."""
+    weights = str(arrays.get("weights", "unknown"))
+    how = LEARNED.get(str(arrays.get("learned", "")))
+    warning = f"The weights of {method} ({weights}) {how}: its precision here says little about new proteins."
+    return warning if how else ""
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """Name and rows of a provenance record, as the page shows them."""
     content = store.load_json(path)
     return {"name": Path(path).name.removesuffix(".json"), "rows": flattened(content), "content": content}

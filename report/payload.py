@@ -49,6 +49,8 @@ class Protein:
         Score or probability of each method.
     refined : dict of str to dict
         Arrays of each refined method's file.
+    identity : float or None
+        Rows at least this identical share one vote; None where no file says it.
     raw : dict of str to float [L, L]
         Scores before average product correction, of the methods that have them.
     contacts, truth : dict of arrays, empty where there is none
@@ -77,6 +79,7 @@ class Protein:
     contacts: dict[str, np.ndarray] = field(default_factory=dict)
     truth: dict[str, np.ndarray] = field(default_factory=dict)
     min_separation: int = MIN_SEPARATION
+    identity: float | None = None
     columns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     names: np.ndarray = field(default_factory=lambda: np.zeros(0, np.str_))
     backbone: Backbone | None = None
@@ -149,7 +152,7 @@ def load_protein(name: str, files: dict[str, Any], min_separation: int = MIN_SEP
     refined = {key: store.load_arrays(path) for key, path in (files.get("refined") or {}).items()}
     maps = score_maps(files["maps"]) | (score_maps(files["foreign"]) if files.get("foreign") else {})
     maps |= {key: arrays["contact"] for key, arrays in refined.items()}
-    weights = store.load_arrays(files["weights"])["weights"] if files.get("weights") else np.ones(len(tokens))
+    given = store.load_arrays(files["weights"]) if files.get("weights") else {}
     truth = store.load_arrays(files["truth"]) if files.get("truth") else {}
     return Protein(
         name=name,
@@ -159,7 +162,8 @@ def load_protein(name: str, files: dict[str, Any], min_separation: int = MIN_SEP
         filters=str(alignment.get("filters", "")),
         first_index=int(alignment.get("first_index", 1)),
         tokens=tokens,
-        weights=weights,
+        weights=given.get("weights", np.ones(len(tokens))),
+        identity=float(given["identity"]) if "identity" in given else None,
         maps=maps,
         refined=refined,
         contacts=store.load_arrays(files["contacts"]) if files.get("contacts") else {},

@@ -1,14 +1,14 @@
 """Precision of other programs on the same proteins, from a table, beside ours."""
 
-import csv
 import math
 from dataclasses import replace
 from pathlib import Path
 
 from data.errors import CovarionError
+from data.store import load_table
 from report.outcomes import Outcome
 
-COLUMNS = {"id", "method", "range", "cut", "precision"}
+COLUMNS = ("id", "method", "range", "cut", "precision")
 SUFFIX = " (peer)"
 
 
@@ -28,13 +28,9 @@ def with_peers(outcomes: list[Outcome], path: str | Path) -> list[Outcome]:
     """
     peers: dict[str, list[dict]] = {}
     try:
-        with open(path, newline="") as stream:
-            reader = csv.DictReader(stream, delimiter="\t")
-            if missing := COLUMNS - set(reader.fieldnames or ()):
-                raise ValueError(f"no column {', '.join(sorted(missing))}")
-            for row in reader:
-                peers.setdefault(row["id"], []).append(_score(row))
-    except (OSError, ValueError) as error:
+        for row in load_table(path, COLUMNS):
+            peers.setdefault(row["id"], []).append(_score(row))
+    except (CovarionError, ValueError) as error:
         raise CovarionError(
             "not a table of peers' precision",
             file=path,

@@ -97,8 +97,8 @@ def fixed(value: float | None, digits: int = 2) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share in percent; an en dash where there is none."""
-    return MISSING if share is None or not math.isfinite(share) else f"{100 * share:.0f} %"
+    """A share in percent, with decimals where it has some; an en dash where there is none."""
+    return MISSING if share is None or not math.isfinite(share) else f"{round(100 * share, 1):g} %"
 
 
 def thousands(value: float | None, digits: int = 0) -> str:

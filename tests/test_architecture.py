@@ -21,7 +21,7 @@ ONLY_IN = {
     "torch": {"nets/", "dca/device.py"},
     "numba": {"dca/"},
     "gemmi": {
-        *("data/structure.py", "data/structure_file.py", "data/assembly.py"),
+        *("data/structure.py", "data/structure_file.py", "data/assembly.py", "data/header_places.py"),
         *("data/models.py", "data/numbering.py", "data/backbone.py"),
     },
     "mdtraj": {"data/backbone.py"},

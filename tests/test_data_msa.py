@@ -107,8 +107,51 @@ def test_secondary_structure_rows_of_hhsuite_are_skipped(tmp_path):
 
 def test_insertions_of_one_length_are_not_taken_for_columns(tmp_path):
     # Both rows have 7 characters, but the insertions stand in different places
-    path = write_text(tmp_path / "unnamed", ">a\nMKgVLWE\n>b\nMKVLWgE\n")
+    path = write_text(tmp_path / "f.a3m", ">a\nMKgVLWE\n>b\nMKVLWgE\n")
     assert rows_of(read_alignment(path)) == ["MKVLWE", "MKVLWE"]
+
+
+@pytest.mark.parametrize("name", ["f.fasta", "unnamed", "f.fa.gz"])
+def test_two_readings_of_lower_case_are_refused(tmp_path, name):
+    # Masked residues, or insertions that happen to be as many: the tokens would differ
+    path = write_text(tmp_path / name, ">a\nMKgVLWE\n>b\nMKVLWgE\n")
+    with pytest.raises(
+        AlignmentError, match=r"column 3 and 1 more.*2 rows of 7 columns.*name the file \.a3m"
+    ):
+        read_alignment(path)
+
+
+def test_masked_rows_that_allow_one_reading_are_read_by_columns(tmp_path):
+    path = write_text(tmp_path / "f.fasta", ">a\nMKVLWEHT\n>b\nmkvLWEHT\n")
+    assert rows_of(read_alignment(path)) == ["MKVLWEHT", "MKVLWEHT"]
+
+
+def test_columns_of_lower_case_alone_are_told(tmp_path, caplog):
+    masked = ">a\nMKvlWEHT\n>b\nMRvlWEHT\n"
+    assert rows_of(read_alignment(write_text(tmp_path / "f.fasta", masked))) == ["MKWEHT", "MRWEHT"]
+    assert "2 columns of lower case alone are insertions" in caplog.text
+    caplog.clear()
+    dotted = masked.replace("MRvl", "MR..")
+    assert rows_of(read_alignment(write_text(tmp_path / "f.a2m", dotted))) == ["MKWEHT", "MRWEHT"]
+    read_alignment(write_text(tmp_path / "dotted.fasta", dotted))
+    assert "lower case" not in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_names_in_other_encodings(tmp_path, encoding):
+    path = tmp_path / "f.fasta"
+    path.write_bytes(">Protéine à\nMKVLWE\n>b\nMRVLWE\n".encode(encoding))
+    assert read_alignment(path, "Protéine").query_name == "Protéine à"
+    write_a3m(path, tmp_path / "o.a3m.gz")  # always UTF-8
+    assert gzip.decompress((tmp_path / "o.a3m.gz").read_bytes()).decode().startswith(">Protéine à\n")
+    assert read_alignment(tmp_path / "o.a3m.gz").query_name == "Protéine à"
+
+
+def test_letters_of_other_scripts_are_no_residues(tmp_path):
+    path = tmp_path / "f.fasta"
+    path.write_text(">a\nMKVLWE\n>b\nMK漢LWE\n", encoding="utf-8")
+    with pytest.raises(AlignmentError, match="row 'b', column 3: an illegal character; found: '漢'"):
+        read_alignment(path)
 
 
 def test_lower_case_alone_carries_no_meaning(tmp_path):

@@ -155,6 +155,43 @@ def test_headers_that_are_wrong(folder, header, pattern, skip):
         read(table(folder, ["P1", "a.fasta", "x"], header=header), skip_bad_rows=skip)
 
 
+@pytest.mark.parametrize("names", [("abc", "ABC"), ("P1", "p1"), ("P1", "P1")])
+def test_names_that_share_a_folder(folder, names):
+    with pytest.raises(
+        TableError, match=f"line 3 .{names[1]}.: protein: '{names[1]}' stands in line 2"
+    ) as caught:
+        read(table(folder, *(row(name) for name in names)))
+    assert ("ignore case" in str(caught.value)) == (names[0] != names[1])
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le", "cp1252"])
+def test_tables_that_are_not_utf8(folder, encoding):
+    path = table(folder, row("P1"), row("P2", query="é"))
+    path.write_bytes(path.read_text().encode(encoding))
+    with pytest.raises(TableError, match="save it as UTF-8") as caught:
+        read(path)
+    assert caught.value.place.startswith("line ")
+    if encoding in ("latin-1", "cp1252"):
+        assert caught.value.place == "line 3"
+
+
+def test_line_ends_of_all_systems_and_no_others(folder):
+    path = table(folder, row("P1"), row("P2"))
+    text = path.read_text()
+    for end in ("\r\n", "\r"):
+        path.write_bytes(text.replace("\n", end).encode())
+        assert [found.protein for found in read(path)[0]] == ["P1", "P2"]
+    path.write_text(text.replace("P2", "P2\x0bP3"))
+    with pytest.raises(TableError, match="line 3"):
+        read(path)
+
+
+@pytest.mark.parametrize("cell", ["~nobody-is-called-so/x", "x" * 5000, "a/" * 3000, "~"])
+def test_paths_that_cannot_be(folder, cell):
+    with pytest.raises(TableError, match="no such file"):
+        read(table(folder, row("P1", cell)))
+
+
 def test_tables_without_rows(folder):
     with pytest.raises(TableError, match="the table has no rows"):
         read(table(folder))

@@ -10,13 +10,14 @@ from safetensors.torch import save_file
 
 from data.errors import CovarionError, MapError
 from nets.calibrate import _fit_logistic, _Sample, packed_contact_logits
+from nets.card import acquaintance, learned_clusters
 from nets.checkpoint import _with_depth, load_refiner
 from nets.config import RefinerConfig, TrainConfig
 from nets.dataset import Example, read_example, write_example
 from nets.predict import predict
 from nets.probability import DEPTHS, calibrated
 from nets.shipped import find_weights
-from nets.train import Trainer, data_card, learned_clusters, schedule, train_refiner
+from nets.train import Trainer, data_card, schedule, train_refiner
 
 MODEL = RefinerConfig(channels=8, blocks=2)
 LENGTH = 30
@@ -58,6 +59,12 @@ def test_it_learns_and_its_weights_say_so(examples, tmp_path):
     assert np.mean(hits) > 5 * others.mean()
     assert loaded.card["train"]["proteins"] == ["p0", "p1", "p2", "p3"]
     assert loaded.card["tune"]["clusters"] == ["c4"]
+    known = [
+        acquaintance(loaded.card, *names) for names in (("p0", "x"), ("x", "c1"), ("p4", "c4"), ("p9", "c9"))
+    ]
+    assert known == ["protein", "cluster", "tuned", ""]
+    later = data_card([Example("q", examples[0].path, "d", "train")], loaded)
+    assert [acquaintance(later, "q", "d"), acquaintance(later, "p0", "x")] == ["protein", "protein"]
     assert prediction.distance.sum(-1) == pytest.approx(1.0, abs=1e-5)
 
 

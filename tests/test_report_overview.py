@@ -80,6 +80,16 @@ def test_every_protein_has_its_status_and_reason(run):
     assert outcomes["deep"].structure == "1ABC B"
 
 
+def test_proteins_that_the_weights_know_are_marked(run):
+    assert "data-learned" not in overview(run)[0]
+    path = run[0] / "deep" / "refined.npz"
+    save_arrays(path, **load_arrays(path), learned="cluster")
+    page, _ = overview(run)
+    assert "1 of the compared proteins flatter refined: its weights learned from homologues of them" in page
+    assert page.count("refined: weights learned from homologues of this protein") == 1
+    assert {o.name: o.learned for o in read_outcomes(*run)}["deep"] == {"refined": "cluster"}
+
+
 def test_the_page_lists_links_failures_and_times(run):
     page, _ = overview(run)
     assert 'href="deep/report.html"' in page

@@ -105,6 +105,49 @@ def test_names_from_files_stay_text(tmp_path):
     assert text_of(reader).count("alert('x')") >= 4  # heading, query, settings, provenance
 
 
+def test_names_of_the_structure_stay_text(tmp_path):
+    files = write_protein(tmp_path / "hairpin")
+    arrays = load_arrays(files["truth"]) | {"chain": NASTY, "entry": NASTY, "notes": json.dumps([NASTY])}
+    save_arrays(files["truth"], **arrays)
+    write_page("hairpin", files, {}, {}, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert page.count("&lt;script&gt;alert") >= 3
+
+
+@pytest.mark.parametrize(("identity", "said"), [(0.8, "80 %"), (0.625, "62.5 %"), (1.0, "100 %")])
+def test_the_identity_of_the_weights_is_said(tmp_path, identity, said):
+    files = write_protein(tmp_path / "hairpin")
+    save_arrays(
+        files["weights"], weights=np.full(12, 0.5, np.float32), neff=6.0, identity=np.float32(identity)
+    )
+    write_page("hairpin", files, {}, {}, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert f"Neff at {said} identity" in page
+    assert f"weighted at {said} identity" in page
+    assert (said == "80 %") == ("80 % identity" in page)
+
+
+@pytest.mark.parametrize(
+    ("learned", "said"),
+    [
+        ("protein", "learned from this protein"),
+        ("cluster", "learned from homologues of this protein"),
+        ("tuned", "were chosen and calibrated on homologues"),
+        ("", ""),
+        ("<b>", ""),
+    ],
+)
+def test_what_the_weights_know_is_said(tmp_path, learned, said):
+    files = write_protein(tmp_path / "hairpin")
+    path = files["refined"]["refined"]
+    save_arrays(path, **load_arrays(path), learned=learned)
+    write_page("hairpin", files, {}, {}, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert ("data-learned" in page) == bool(said)
+    assert f"The weights of refined (shipped-1) {said}" in page or not said
+
+
 def table_rows(page):
     body = re.search(r'<table id="contacts">.*?<tbody>(.*?)</tbody>', page, re.DOTALL).group(1)
     return [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)]

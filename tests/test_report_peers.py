@@ -51,6 +51,12 @@ def test_means_and_stages_are_printed(tmp_path):
     assert "| infer_couplings | 1 | 2 | 150 |" in done.stdout
 
 
+def test_peers_without_means_are_refused(tmp_path):
+    done = report(tmp_path, "--peers", tmp_path / "peers.tsv")
+    assert done.returncode == 2
+    assert "give --means too" in done.stderr
+
+
 def test_a_folder_without_a_run_is_named(tmp_path):
     done = report(tmp_path)
     assert done.returncode == 1

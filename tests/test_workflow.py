@@ -277,6 +277,24 @@ def test_leave_one_out_training_never_reads_the_scored_cluster(tmp_path):
         assert f"without-{left_out}" in (results / left_out / "report.html").read_text()
 
 
+def test_runs_that_share_resources_do_not_share_files(tmp_path):
+    """What a file was made from is known per working directory: the second run would take it as it is."""
+    for seed, name in enumerate(["one", "two"]):
+        (tmp_path / name).mkdir()
+        write_family(tmp_path / name, "family", seed)
+        os.utime(tmp_path / name / "family.fasta", (1, 1))
+        write_table(tmp_path / name / "proteins.tsv", [{"protein": "P", "alignment": "family.fasta"}])
+    shared = [f"resources={tmp_path / 'resources'}"]
+    target = "results/P/alignment.npz"
+    snakemake(tmp_path / "one", target, config=shared, check=0)
+    snakemake(tmp_path / "two", target, config=shared, check=1)
+    said = failure(tmp_path / "two", "P")
+    assert said["stage"] == "prepare_alignment"
+    assert "fetched for another row of the same name" in said["problem"]
+    assert str(tmp_path / "one" / "family.fasta") in said["value"]
+    snakemake(tmp_path / "two", target, check=0)  # with its own folder
+
+
 @pytest.mark.slow
 def test_snakemake_report_embeds_the_pages(run):
     folder, table = run[0], run[0] / "proteins.tsv"

@@ -102,6 +102,21 @@ def test_a_row_without_structure_has_no_scores(config):
     assert "scores" in plan.report_files("p1")
 
 
+def test_a_folder_of_families_beside_a_table_is_told(config, tmp_path):
+    assert Plan.from_config(copy.deepcopy(config)).remarks == ()
+    config["families"] = config["families"] | {"folder": "somewhere"}
+    (remark,) = Plan.from_config(config).remarks
+    assert "families: folder: somewhere is not read" in remark
+
+
+@pytest.mark.parametrize(("other", "said"), [("F1", "differ in case alone"), ("../f", "can name a folder")])
+def test_families_whose_names_cannot_be_folders(tmp_path, other, said):
+    rows = f"f1\tval\tc1\t1\t90\n{other}\tval\tc2\t1\t50\n"
+    (tmp_path / "families.tsv").write_text(f"id\tsplit\tcluster\trepresentative\tlength\n{rows}")
+    with pytest.raises(TableError, match=said):
+        read_families(str(tmp_path), [])
+
+
 def test_models_are_left_out_of_training(config, tmp_path):
     structures = {
         "p1": "s.pdb",

@@ -3,7 +3,6 @@
 Everything that the rules look up stands here, so that it can be tested without running Snakemake.
 """
 
-import contextlib
 import hashlib
 import json
 import random
@@ -11,8 +10,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import jsonschema
 
 from data.errors import ConfigError
 from data.families import CLUSTER, read_families, read_folds
@@ -22,51 +19,12 @@ from data.search import PROGRAMS
 from data.table import ProteinRow, read_proteins
 from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig
 from nets.shipped import find_weights
+from workflow.settings import SCHEMAS, checked_config
 from workflow.structure_files import local_input, structure_files
 
 ROOT = Path(__file__).resolve().parent.parent
-SCHEMAS = ROOT / "workflow" / "schemas"
 SHIPPED = "refined"
 FOLDS_A_JOB = 50
-
-
-def _typed(value: Any, schema: dict[str, Any]) -> Any:
-    """The value with texts read as the number or boolean that the schema asks for.
-
-    ``--config key=true`` and nested values on the command line reach us as text.
-    """
-    if isinstance(value, dict):
-        known = schema.get("properties", {})
-        return {key: _typed(part, known.get(key, {})) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_typed(part, schema.get("items", {})) for part in value]
-    if isinstance(value, str) and schema.get("type") in ("boolean", "integer", "number"):
-        with contextlib.suppress(ValueError):
-            return json.loads(value.lower())
-    return value
-
-
-def checked_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with typed values, held against its closed schema.
-
-    Raises
-    ------
-    ConfigError
-        Lists every key that breaks it, with the value and what is allowed.
-    """
-    schema = json.loads((SCHEMAS / "config.schema.json").read_text())
-    config = _typed(config, schema)
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(config), key=lambda e: list(map(str, e.absolute_path)))
-    if errors:
-        shown = [f"{'/'.join(map(str, e.absolute_path)) or 'top level'}: {e.message}" for e in errors]
-        raise ConfigError(
-            "the configuration breaks its schema",
-            file="config",
-            value="; ".join(shown),
-            remedy="config/config.yaml holds every key with its meaning",
-        )
-    return config
 
 
 @dataclass(frozen=True)
@@ -81,11 +39,14 @@ class Plan:
         By name, in the order of the table.
     problems : list of str
         Rows that were skipped because ``skip_bad_rows`` says so.
+    remarks : tuple of str
+        What is set and has no effect.
     """
 
     config: dict[str, Any]
     proteins: dict[str, ProteinRow]
     problems: list[str]
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Plan":
@@ -101,7 +62,13 @@ class Plan:
             rows, problems = read_proteins(
                 config["proteins"], skip_bad_rows=config.get("skip_bad_rows", False), schema=schema
             )
-        plan = cls(config, {row.protein: row for row in rows}, problems)
+        remarks: tuple[str, ...] = ()
+        if config["proteins"] and families.get("folder"):
+            remarks = (
+                f"families: folder: {families['folder']} is not read, since proteins: {config['proteins']} is"
+                ' set; write proteins: "" to run the families',
+            )
+        plan = cls(config, {row.protein: row for row in rows}, problems, remarks)
         plan.check()
         return plan
 
@@ -213,6 +180,10 @@ class Plan:
         if self.accession(protein):
             return f"{self.config['resources']}/queries/{protein}.fasta"
         return self.row(protein).query.removeprefix("uniprot:")
+
+    def searched_query(self, protein: str) -> str:
+        """What the alignment is a search for; empty where its source is none."""
+        return self.query(protein) if self.source(protein).needs_query else ""
 
     def query_row(self, protein: str) -> str:
         """What names the query's row in the alignment; empty where it is the first."""

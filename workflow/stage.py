@@ -34,7 +34,7 @@ def stage(snakemake: Any) -> Iterator[None]:
     protein = getattr(snakemake.wildcards, "protein", "")
     failure = failure_file(snakemake)
     _log_to(str(snakemake.log[0]))
-    if failure.exists() and load_json(failure).get("stage") == snakemake.rule:
+    if failure.exists() and _stage_of(failure) in (snakemake.rule, ""):
         failure.unlink()
     try:
         yield
@@ -42,6 +42,14 @@ def stage(snakemake: Any) -> Iterator[None]:
         logging.getLogger("covarion").error("%s: %s\n%s", snakemake.rule, error, traceback.format_exc())
         save_json(failure, {"protein": protein, "stage": snakemake.rule} | _describe(error))
         raise SystemExit(f"{snakemake.rule} {protein}: {error}") from error
+
+
+def _stage_of(failure: Path) -> str:
+    """Stage that a failure is of; empty where the file is no longer what was written."""
+    try:
+        return str(dict(load_json(failure)).get("stage", ""))
+    except (CovarionError, TypeError, ValueError):
+        return ""
 
 
 def _describe(error: Exception) -> dict[str, str]:

@@ -21,6 +21,8 @@ config = (
 
 for problem in PLAN.problems:
     logger.warning(f"row skipped: {problem}")
+for remark in PLAN.remarks:
+    logger.warning(remark)
 
 RESULTS, RESOURCES = config["results"], config["resources"]
 

@@ -26,6 +26,8 @@ rule prepare_alignment:
         mem_mb=megabytes(1000, 200),
         runtime=20,
     params:
+        cell=lambda w: PLAN.row(w.protein).alignment,
+        searched=lambda w: PLAN.searched_query(w.protein),
         filters=config["alignment"],
         query=lambda w: PLAN.query_row(w.protein),
         region=lambda w: PLAN.row(w.protein).region,

@@ -123,6 +123,7 @@ rule refine_contacts:
         runtime=60,
     params:
         name=lambda w: PLAN.refiner_name(w.refiner, w.protein),
+        cluster=lambda w: PLAN.cluster(w.protein),
         code=source_digest("nets"),
         device=config["refine"]["device"],
     script:

@@ -20,6 +20,7 @@ rule map_structure:
         mem_mb=megabytes(1000, 50),
         runtime=20,
     params:
+        cells=lambda w: [part.cell for part in PLAN.row(w.protein).structures],
         chains=lambda w: [part.chain for part in PLAN.row(w.protein).structures],
         thresholds=config["structure"],
         code=source_digest("data"),

@@ -13,4 +13,6 @@ with stage(snakemake):
         name=snakemake.params.name,
         device=snakemake.params.device,
         threads=snakemake.threads,
+        protein=snakemake.wildcards.protein,
+        cluster=snakemake.params.cluster,
     )

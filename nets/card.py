@@ -1,0 +1,49 @@
+"""What a data card says of a protein: whether the weights have learned from it or from a homologue."""
+
+from typing import Any
+
+
+def learned_clusters(card: dict[str, Any]) -> set[str]:
+    """Homology clusters that weights have learned from, those of what they were started from included."""
+    begun = card.get("start")
+    return set(card.get("train", {}).get("clusters", [])) | (
+        learned_clusters(begun["card"]) if begun else set()
+    )
+
+
+def learned_proteins(card: dict[str, Any]) -> set[str]:
+    """Proteins that weights have learned from, those of what they were started from included."""
+    begun = card.get("start")
+    return set(card.get("train", {}).get("proteins", [])) | (
+        learned_proteins(begun["card"]) if begun else set()
+    )
+
+
+def tuning_names(card: dict[str, Any]) -> set[str]:
+    """Proteins and clusters that chose the weights and calibrated their probabilities."""
+    begun, tune = card.get("start"), card.get("tune", {})
+    own = set(tune.get("clusters", [])) | set(tune.get("proteins", []))
+    return own | (tuning_names(begun["card"]) if begun else set())
+
+
+def acquaintance(card: dict[str, Any], protein: str, cluster: str = "") -> str:
+    """How weights know a protein, by the names in their card.
+
+    Parameters
+    ----------
+    card : dict
+        Of `nets.checkpoint.Loaded`.
+    protein, cluster : str
+        Its name and its homology cluster in the protein table, where names mean the same as in the card.
+
+    Returns
+    -------
+    str
+        ``protein`` (learned from it), ``cluster`` (learned from its cluster), ``tuned`` (it or its cluster
+        chose and calibrated the weights), or nothing.
+    """
+    if protein in learned_proteins(card):
+        return "protein"
+    if cluster in learned_clusters(card):
+        return "cluster"
+    return "tuned" if {protein, cluster} & tuning_names(card) else ""
