@@ -8,7 +8,9 @@ BMC Bioinformatics 22:528 (adabmDCA). Maximised is the regularised log likelihoo
 whose gradient by J_ij is Neff (f_ij - p_ij) - 2 lambda_J J_ij, with f of the data (and one pseudo-sequence
 spread evenly, share 1 / (Neff + 1)) and p of persistent Gibbs chains. lambda_J is half of the
 pseudolikelihood's, which counts each pair in two conditional probabilities: relative to what the data say,
-couplings then cost the same in both.
+couplings then cost the same in both. Where the alignment is shallow, that penalty would keep the model from
+the data's correlations; 2 lambda_J / Neff is at most `BoltzmannSettings.largest_pull`, and instead the share
+min(shrinkage, 150 / Neff) of each connected correlation f_ij - f_i f_j is taken for noise and left out.
 
 Deviations from adabmDCA:
 
@@ -39,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_CHECK = 10  # epochs before the chains are first compared with fresh ones
 _COOLING = 10.0  # epochs after which the rate has halved
+_NOISE_ROWS = 150.0  # effective sequences whose correlations are taken for noise
 _SLACK = 0.02  # a later model may have so much less Pearson correlation: the penalty moves it, too
 
 
@@ -53,8 +56,11 @@ class BoltzmannSettings:
     max_epochs : int
         Steps at most; reaching it without the target is logged as a warning.
     coupling_penalty : float
-        lambda_J / (L - 1). Alignments of fewer than some hundred effective sequences do not reach a target
-        of 0.95 against the default; a weaker penalty lets them, and costs precision and mixing.
+        lambda_J / (L - 1).
+    largest_pull : float
+        2 lambda_J / Neff is no larger, whatever `coupling_penalty` says.
+    shrinkage : float
+        Largest share of the data's connected correlations that is left out.
     chains : int
         M, at least 2.
     sweeps : int
@@ -70,6 +76,8 @@ class BoltzmannSettings:
     target: float = 0.95
     max_epochs: int = 100
     coupling_penalty: float = 0.1
+    largest_pull: float = 0.01
+    shrinkage: float = 0.3
     chains: int = 2000
     sweeps: int = 4
     rate: float = 0.01
@@ -84,8 +92,11 @@ class BoltzmannSettings:
             raise ValueError(f"target must lie in (0, 1), got {self.target}")
         if self.chains < 2:
             raise ValueError(f"chains must be at least 2, got {self.chains}")
-        if self.coupling_penalty < 0:
-            raise ValueError(f"coupling_penalty must not be negative, got {self.coupling_penalty}")
+        for name in ("coupling_penalty", "largest_pull"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.shrinkage < 1:
+            raise ValueError(f"shrinkage must lie in [0, 1), got {self.shrinkage}")
         if not 2 <= self.letters <= kernels.WIDTH:
             raise ValueError(f"letters must lie between 2 and {kernels.WIDTH}, got {self.letters}")
 
@@ -228,10 +239,11 @@ class _Training:
         self._sites, self._pairs = with_pseudocount(
             site_frequencies(tokens, weights, q), pair_frequencies(tokens, weights, q), 1 / (neff + 1)
         )
+        _shrink(self._pairs, self._sites, min(settings.shrinkage, _NOISE_ROWS / neff))
         self._single = self._sites.astype(np.float32)
         self._spread = self._sites * (1 - self._sites)
         self._neff = neff
-        self._pull = 2 * settings.coupling_penalty * (model.length - 1) / neff
+        self._pull = min(2 * settings.coupling_penalty * (model.length - 1) / neff, settings.largest_pull)
         self._settings, self._rng = settings, rng
         self.epoch = 0
         self._couplings = model.couplings
@@ -296,6 +308,15 @@ class _Training:
         covariance, of_data, of_chains = xy - x * y, xx - x * x, yy - y * y
         tiny = np.finfo(float).tiny
         return float(covariance / np.sqrt(of_data * of_chains + tiny)), float(covariance / (of_data + tiny))
+
+
+def _shrink(pairs: np.ndarray, sites: np.ndarray, share: float) -> None:
+    """Take a share of every connected correlation away, in place: f_ij -= share (f_ij - f_i f_j)."""
+    place = 0
+    for i in range(len(sites) - 1):
+        row = pairs[place : place + len(sites) - 1 - i]
+        row -= share * (row - sites[i][:, None] * sites[i + 1 :, None, :])
+        place += len(row)
 
 
 @jit

@@ -25,7 +25,9 @@ from dca.simulate import simulate_family
 
 ROOT = Path(__file__).parent.parent
 L, Q = 4, 3
-TINY = {"letters": Q, "chains": 2000, "rate": 0.5, "equilibration": 15, "target": 0.99999}
+# Without what shallow alignments get: the data's own correlations, the penalty as it is
+TINY = {"letters": Q, "chains": 2000, "rate": 0.5, "equilibration": 15, "target": 0.99999,
+        "shrinkage": 0.0, "largest_pull": 100.0}  # fmt: skip
 
 
 @pytest.fixture
@@ -234,6 +236,29 @@ def test_penalised_gradient_vanishes_at_the_fit(family):
     assert max(moment_errors(fit.couplings, family)[:1]) < 0.01  # fields are free
 
 
+@pytest.mark.parametrize("shrinkage", [0.2, 0.6])
+def test_correlations_of_a_shallow_family_are_shrunk(family, shrinkage):
+    """Of 150 / Neff or the largest share, whichever is less, nothing is left in the model."""
+    tokens, weights = family
+    weights = weights * np.float32(300 / weights.sum(dtype=float))
+    setting = BoltzmannSettings(coupling_penalty=0.0, max_epochs=100, **TINY | {"shrinkage": shrinkage})
+    fit = fit_boltzmann(tokens, weights, setting)
+    (single, pairs), (of_data, expected) = exact_statistics(fit.couplings), data_statistics(tokens, weights)
+    np.testing.assert_allclose(single, of_data, atol=0.01)
+    first, second = np.triu_indices(L, 1)
+    apart = of_data[first][:, :, None] * of_data[second][:, None, :]
+    share = min(shrinkage, 0.5)
+    np.testing.assert_allclose(pairs - apart, (1 - share) * (expected - apart), atol=0.012)
+    assert np.abs(share * (expected - apart)).max() > 0.02
+
+
+def test_the_pull_is_limited(family):
+    strong = BoltzmannSettings(coupling_penalty=1000.0, max_epochs=40, **TINY | {"largest_pull": 0.01})
+    free = BoltzmannSettings(coupling_penalty=0.0, max_epochs=40, **TINY)
+    norms = [np.linalg.norm(boltzmann(*family, setting).couplings) for setting in (strong, free)]
+    assert norms[0] > 0.7 * norms[1]
+
+
 def test_penalty_pulls_couplings_to_zero(family):
     norms = []
     for penalty in (0.1, 1.0, 1000.0):
@@ -374,6 +399,8 @@ def test_very_few_sequences(rows):
         {"chains": 1},
         {"rate": 0},
         {"coupling_penalty": -1},
+        {"largest_pull": -1},
+        {"shrinkage": 1.0},
         {"letters": 30},
     ],
 )
