@@ -54,13 +54,15 @@ def open_page(browser):
     """Open a file; afterwards no console error, no dialog and no request but the file itself."""
     troubles, requests, pages = [], [], []
 
-    def opened(path, width=1200, scheme="light", media="screen"):
+    def opened(path, width=1200, scheme="light", media="screen", before=None):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("dialog", lambda dialog: (troubles.append("dialog"), dialog.dismiss()))
         page.on("request", lambda request: requests.append(request.url))
         page.emulate_media(media=media, color_scheme=scheme)
+        if before:
+            page.add_init_script(before)
         page.goto(path.as_uri())
         pages.append(page)
         return page
@@ -378,3 +380,17 @@ def test_a_structure_of_beta_atoms_alone_is_drawn_as_a_trace(tmp_path, open_page
     counts = page.evaluate(PIXELS)
     assert sum(counts.values()) - counts["empty"] > 1500
     assert page.locator("#paint option").all_inner_texts() == ["first to last residue", "conservation"]
+
+
+def test_without_webgl_the_page_says_so_and_works(results, open_page):
+    no_webgl = """for (const kind of [HTMLCanvasElement, OffscreenCanvas]) {
+      const get = kind.prototype.getContext;
+      kind.prototype.getContext = function (name, ...rest) {
+        return name.startsWith("webgl") ? null : get.call(this, name, ...rest);
+      };
+    }"""
+    page = open_page(results / "solid" / "report.html", before=no_webgl)
+    page.locator("#structure").scroll_into_view_if_needed()
+    assert "has no WebGL" in page.locator("#no-webgl").inner_text()
+    rows(page).nth(2).click()
+    assert rows(page).nth(2).get_attribute("aria-current") == "true"
