@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data import store
+from data.errors import CovarionError
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +47,12 @@ def read_origins(rows: Iterable[dict[str, Any]]) -> list[Origin]:
     origins = []
     for row in rows:
         for path in row.get("provenance") or []:
+            if not Path(path).exists():
+                continue  # not fetched yet, or it failed: the table of failures tells
             try:
                 content = store.load_json(path)
                 origins.append(_origin(str(row["protein"]), Path(path), content))
-            except FileNotFoundError:
-                continue  # not fetched yet, or it failed: the table of failures tells
-            except (OSError, ValueError, TypeError, AttributeError) as error:
+            except (CovarionError, ValueError, TypeError, AttributeError) as error:
                 log.warning("%s cannot be read: %s", path, error)
     return origins
 

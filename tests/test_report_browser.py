@@ -54,13 +54,15 @@ def open_page(browser):
     """Open a file; afterwards no console error, no dialog and no request but the file itself."""
     troubles, requests, pages = [], [], []
 
-    def opened(path, width=1200, scheme="light", media="screen"):
+    def opened(path, width=1200, scheme="light", media="screen", before=None):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("dialog", lambda dialog: (troubles.append("dialog"), dialog.dismiss()))
         page.on("request", lambda request: requests.append(request.url))
         page.emulate_media(media=media, color_scheme=scheme)
+        if before:
+            page.add_init_script(before)
         page.goto(path.as_uri())
         pages.append(page)
         return page
@@ -131,7 +133,7 @@ def test_slider_presets_and_range_choose_the_contacts(results, open_page):
     assert rows(page).count() == LENGTH // 5
     page.locator("#count").focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function(f"document.querySelectorAll('#contacts tbody tr').length === {LENGTH // 5 + 1}")
+    playwright.expect(rows(page)).to_have_count(LENGTH // 5 + 1)
     page.locator("#range").select_option("24,")
     separations = [int(text) for text in rows(page).locator("td:nth-child(6)").all_inner_texts()]
     assert min(separations) >= 24
@@ -147,7 +149,7 @@ def test_hovering_names_both_residues_in_both_numberings(results, open_page):
     page = open_page(results / "hairpin" / "report.html")
     x, y = page.evaluate("[margin.left + 20.5 * view.cell, margin.top + 5.5 * view.cell]")
     page.locator("#map").hover(position={"x": x, "y": y})
-    page.wait_for_function(f"document.querySelector('#inspect .pair').textContent.startsWith('{QUERY[5]}16')")
+    playwright.expect(page.locator("#inspect .pair")).to_contain_text(f"{QUERY[5]}16")
     text = page.locator("#inspect").inner_text()
     assert f"{QUERY[5]}16, {QUERY[20]}31" in text
     assert "105, 120" in text
@@ -252,7 +254,8 @@ def choose(page, i, j):
     """Click a pair of columns on the map."""
     x, y = page.evaluate(f"[margin.left + {j + 0.5} * view.cell, margin.top + {i + 0.5} * view.cell]")
     page.locator("#map").click(position={"x": x, "y": y})
-    page.wait_for_function(f"document.getElementById('structure').dataset.drawn === String(pairOf({i}, {j}))")
+    drawn = str(page.evaluate(f"pairOf({i}, {j})"))
+    playwright.expect(page.locator("#structure")).to_have_attribute("data-drawn", drawn)
 
 
 def test_a_clicked_pair_is_drawn_in_the_colour_of_its_verdict(solid):
@@ -282,7 +285,7 @@ def test_the_contacts_shown_are_drawn_on_demand(solid):
     after = solid.evaluate(PIXELS)
     assert after.get("blue", 0) > before.get("blue", 0) + 200
     solid.locator("#count").fill("1")
-    solid.wait_for_function("scene.shown.length === 1")
+    playwright.expect(rows(solid)).to_have_count(1)
     few = solid.evaluate(PIXELS)
     assert few.get("blue", 0) < after["blue"] / 2
 
@@ -378,3 +381,17 @@ def test_a_structure_of_beta_atoms_alone_is_drawn_as_a_trace(tmp_path, open_page
     counts = page.evaluate(PIXELS)
     assert sum(counts.values()) - counts["empty"] > 1500
     assert page.locator("#paint option").all_inner_texts() == ["first to last residue", "conservation"]
+
+
+def test_without_webgl_the_page_says_so_and_works(results, open_page):
+    no_webgl = """for (const kind of [HTMLCanvasElement, OffscreenCanvas]) {
+      const get = kind.prototype.getContext;
+      kind.prototype.getContext = function (name, ...rest) {
+        return name.startsWith("webgl") ? null : get.call(this, name, ...rest);
+      };
+    }"""
+    page = open_page(results / "solid" / "report.html", before=no_webgl)
+    page.locator("#structure").scroll_into_view_if_needed()
+    assert "has no WebGL" in page.locator("#no-webgl").inner_text()
+    rows(page).nth(2).click()
+    assert rows(page).nth(2).get_attribute("aria-current") == "true"

@@ -87,14 +87,16 @@ function drawScores() {
   const method = methods.get(state.method);
   const { order } = rankedPairs(method, state.range);
   if (order.length === 0 || sheet.clientWidth < 60) return;
-  const values = Float64Array.from(order, (p) => scoreOf(method, p));
+  const values = new Float64Array(order.length);
+  for (let k = 0; k < order.length; k++) values[k] = scoreOf(method, order[k]);
   const [low, high] = [values.at(-1), values[0]];
   const all = new Float64Array(BINS), hits = new Float64Array(BINS);
-  values.forEach((value, k) => {
-    const bin = Math.min(BINS - 1, Math.floor(((value - low) / (high - low || 1)) * BINS));
+  const near = model.contact * 100;
+  for (let k = 0; k < order.length; k++) {
+    const bin = Math.min(BINS - 1, Math.floor(((values[k] - low) / (high - low || 1)) * BINS));
     all[bin]++;
-    if (verdict(order[k]) === "hit") hits[bin]++;
-  });
+    if (distances && distances[order[k]] < near) hits[bin]++;
+  }
   const [g, width] = sized(sheet, 200);
   const plot = { left: 46, right: width - 8, top: 8, bottom: 164 };
   const top = Math.log10(Math.max(...all) + 1);
@@ -130,9 +132,8 @@ function drawScoreAxes(g, plot, up, top, low, high) {
 // How far the cut lies above the bulk: median and median absolute deviation, which the contacts hardly move.
 function sayCut(method, values, cut) {
   const middle = values[values.length >> 1];
-  const deviations = values.map((value) => Math.abs(value - middle)).sort();
-  const spread = 1.4826 * deviations[deviations.length >> 1];
-  const height = spread > 0 && method.kind === "score" ? ` It lies ${((cut - middle) / spread).toFixed(1)} robust standard deviations above the median.` : "";
+  const spread = method.kind === "score" ? 1.4826 * medianDeviation(values, middle) : 0;
+  const height = spread > 0 ? ` It lies ${((cut - middle) / spread).toFixed(1)} robust standard deviations above the median.` : "";
   return `${method.name}: the ${scene.shown.length} contacts shown score at least ${cut.toPrecision(3)} (orange line).${height}`;
 }
 
@@ -142,6 +143,11 @@ function scoresAgain() {
   if (key === drawnScores) return;
   drawnScores = key;
   drawScores();
+}
+
+function medianDeviation(values, middle) {
+  const deviations = values.map((value) => Math.abs(value - middle)).sort();
+  return deviations[deviations.length >> 1];
 }
 
 fillLogoKey();

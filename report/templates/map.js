@@ -146,7 +146,12 @@ function shading(method, range) {
   const high = method.values[order[Math.min(L, order.length - 1)]] ?? 1;
   for (const p of order) {
     const strength = Math.min(1, (method.values[p] - middle) / (high - middle || 1));
-    if (strength > 0) image.data.set([red, green, blue, 150 * strength], 4 * (rowOf[p] * L + columnOf[p]));
+    if (strength <= 0) break; // best first: the rest lies below the median too
+    const at = 4 * (rowOf[p] * L + columnOf[p]);
+    image.data[at] = red;
+    image.data[at + 1] = green;
+    image.data[at + 2] = blue;
+    image.data[at + 3] = 150 * strength;
   }
   sheet.getContext("2d").putImageData(image, 0, 0);
   return sheet;

@@ -190,12 +190,19 @@ if (model.structure) {
   }).observe(get("structure"));
 }
 
+function hasWebgl() {
+  const sheet = document.createElement("canvas");
+  return Boolean(sheet.getContext("webgl2") ?? sheet.getContext("webgl"));
+}
+
 function open3d() {
-  try {
+  if (hasWebgl()) {
     startStructure();
     listenToStructure();
-  } catch (error) {
-    get("structure").textContent = `The structure cannot be drawn: it needs WebGL (${error.message}).`;
-    get("structure").dataset.drawn = "";
+    return;
   }
+  const text = "The structure cannot be drawn: this browser has no WebGL. The map and the tables do without.";
+  get("structure").replaceChildren(element("p", text, { class: "caption", id: "no-webgl" }));
+  for (const name of ["draw-shown", "paint", "centre"]) get(name).disabled = true;
+  get("structure").dataset.drawn = "";
 }
