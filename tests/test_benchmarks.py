@@ -13,7 +13,7 @@ import pytest
 from data_fixtures import backbone, write_pdb
 from golden import FOLDER, PLANTED, tiny_alignment
 
-from benchmarks import ablation, bench_dca, objective, overhead, peers, precision, refiner
+from benchmarks import ablation, bench_dca, generative, objective, overhead, peers, precision, refiner
 from benchmarks.cases import Case, read_case, simulated, strands
 from benchmarks.measure import measure
 from data.alphabet import LETTERS, decode
@@ -396,3 +396,20 @@ def test_overhead_of_weights():
 def test_overhead_of_starting():
     cold, warm = (row.split("|")[2] for row in overhead.start(1).splitlines()[2:])
     assert float(cold) > 3 * float(warm)
+
+
+def test_generative_models_are_told_of(families, tmp_path, capsys, monkeypatch):
+    table = tmp_path / "g.tsv"
+    short = generative.BoltzmannSettings(max_epochs=2, chains=50)
+    monkeypatch.setattr(generative, "BoltzmannSettings", lambda: short)
+    arguments = ["one", "two", "--families", str(families), "--out", str(table)]
+    assert generative.main(arguments) == 0
+    before = table.read_text()
+    assert [row["family"] for row in generative.read(table)] == ["one", "two"]
+    assert generative.main(arguments) == 0
+    assert table.read_text() == before
+    capsys.readouterr()
+    assert generative.main(["--table", str(table)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 4
+    assert all(-1 <= float(line.split("|")[5]) <= 1 for line in printed[2:])
