@@ -271,6 +271,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--families", type=Path, default=FAMILIES, metavar="FOLDER")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number here")
     parser.add_argument("--objective", metavar="CASE", help="CPU seconds to the same value of the objective")
+    parser.add_argument(
+        "--most", type=int, default=1000, metavar="N", help="with it: iterations of the peers"
+    )
     options = parser.parse_args(arguments)
     options.case = options.case or default_names(options.families)
     if options.boltzmann and "boltzmann" in OUR_METHODS:
@@ -284,7 +287,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parse(arguments)
     if options.objective:
-        result = objective.compare(read_case(options.objective, options.families))
+        result = objective.compare(read_case(options.objective, options.families), options.most)
         print(objective.text(result))
         save(result, options.json)
     else:

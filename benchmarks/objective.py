@@ -185,7 +185,11 @@ def _shift(fields: np.ndarray) -> float:
 
 
 def _pair(
-    peer: str, weights: np.ndarray, runs: dict[str, Callable[[int], tuple[float, Parameters]]], case: Case
+    peer: str,
+    weights: np.ndarray,
+    runs: dict[str, Callable[[int], tuple[float, Parameters]]],
+    case: Case,
+    limits: tuple[int, ...],
 ) -> dict[str, Any]:
     """Curves of ours, then of the peer until it is as close to our lowest value as is asked."""
 
@@ -194,13 +198,13 @@ def _pair(
 
     ours = _curve(runs["ours"], OUR_LIMITS, value)
     lowest = min(point["objective"] for point in ours)
-    curves = {"ours": ours, peer: _curve(runs[peer], PEER_LIMITS, value, lowest + min(CLOSE) * abs(lowest))}
+    curves = {"ours": ours, peer: _curve(runs[peer], limits, value, lowest + min(CLOSE) * abs(lowest))}
     best = min(point["objective"] for curve in curves.values() for point in curve)
     return {"peer": peer, "neff": float(weights.sum(dtype=np.float64)), "best": best, "curves": curves}
 
 
-def compare(case: Case) -> dict[str, Any]:
-    """Curves of ours and of each peer, pair by pair with the peer's weights.
+def compare(case: Case, most: int = PEER_LIMITS[-1]) -> dict[str, Any]:
+    """Curves of ours and of each peer at up to `most` iterations, pair by pair with the peer's weights.
 
     Returns
     -------
@@ -226,7 +230,8 @@ def compare(case: Case) -> dict[str, Any]:
                 "ours": lambda limit: _run_ours(path, folder, limit),
                 peer: lambda limit, r=run, p=program: r(p, folder, length, limit),
             }
-            result["pairs"].append(_pair(peer, weights, runs, case))
+            limits = tuple(limit for limit in PEER_LIMITS if limit <= most)
+            result["pairs"].append(_pair(peer, weights, runs, case, limits))
     return result
 
 

@@ -74,10 +74,10 @@ class BoltzmannSettings:
     """
 
     target: float = 0.95
-    max_epochs: int = 100
+    max_epochs: int = 200
     coupling_penalty: float = 0.1
     largest_pull: float = 0.01
-    shrinkage: float = 0.3
+    shrinkage: float = 0.5
     chains: int = 2000
     sweeps: int = 4
     rate: float = 0.01
