@@ -341,7 +341,7 @@ def _receive(answer: httpx.Response, url: str, cache: Cache, largest: int, relea
         size = stream.tell()
         said = headers.get("Content-Length", "")
         announced = int(said) if re.fullmatch("[0-9]{1,18}", said) else 0
-        for block in [b""] if size + announced > largest else answer.iter_bytes(_BLOCK):
+        for block in [b""] if size + announced > largest else answer.iter_bytes():
             size += len(block)
             if max(size, announced) > largest:
                 break
