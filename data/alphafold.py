@@ -14,6 +14,8 @@ import numpy as np
 from data.errors import FetchError
 from data.json_answers import unexpected
 
+_LARGEST_ERROR = 1000.0  # angstrom; the database writes 31.75 at most
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -106,11 +108,14 @@ def predicted_aligned_error(answer: Any, url: str) -> np.ndarray:
             error = np.array(content["predicted_aligned_error"], dtype=np.float64)
         else:
             one, two = (np.array(content[name], dtype=np.int64) - 1 for name in ("residue1", "residue2"))
+            # All pairs are there: an index beyond that must not decide how much memory is taken
+            if one.size != (int(one.max()) + 1) ** 2:
+                raise ValueError(f"{one.size} pairs of residues up to {int(one.max()) + 1}")
             error = np.full((int(one.max()) + 1,) * 2, np.nan)
             error[one, two] = np.array(content["distance"], dtype=np.float64)
-    except (KeyError, TypeError, ValueError, IndexError, MemoryError) as problem:
+    except (KeyError, TypeError, ValueError, IndexError, MemoryError, OverflowError) as problem:
         raise unexpected(url, problem) from problem
     square = error.ndim == 2 and error.shape[0] == error.shape[1]
-    if not square or not np.isfinite(error).all() or (error < 0).any():
+    if not square or not ((error >= 0) & (error <= _LARGEST_ERROR)).all():
         raise unexpected(url, f"an array of shape {error.shape}")
     return error.astype(np.float16)

@@ -112,8 +112,11 @@ def _candidate(row: Any, url: str) -> Candidate | None:
             int(row["unp_start"]),
             int(row["unp_end"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise unexpected(url, row) from error
+    # JSON of Python has NaN and infinity, which no order of candidates survives
+    if not all(map(math.isfinite, (found.coverage, found.resolution or 0.0))):
+        raise unexpected(url, row)
     # They become a part of an address and a chain name: nothing else may stand there
     if not re.fullmatch(r"[0-9][A-Z0-9]{3}", found.entry) or not re.fullmatch(r"[^\s;,=]{1,8}", found.chain):
         raise unexpected(url, row)

@@ -1,13 +1,11 @@
 """Downloads: polite, resumable, checked, and kept in a cache that several runs share (`data.cache`)."""
 
 import contextlib
-import gzip
 import hashlib
 import json
 import logging
 import re
 import tempfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ import httpx
 import tenacity
 from filelock import FileLock
 
+from data.arrivals import refuse_damaged, refuse_open_end
 from data.cache import Cache, Locks, known_json, slot, wait_turn
 from data.errors import FetchError
 from data.registry import Source
@@ -139,7 +138,7 @@ def download(
             address = locate() if locate else url
             _persist(_request, address, cache, source, cell, network)
             try:
-                _unpack(cache.partial, address, network.largest)
+                refuse_damaged(cache.partial, address, network.largest)
                 check(cache.partial)
             except BaseException:
                 cache.forget_partial()
@@ -285,6 +284,8 @@ def _request(url: str, cache: Cache, source: Source, cell: str, network: Network
                 raise _BusyError(416, None)
             _refuse_status(answer, url, cache.locks, source, cell)
             _receive(answer, url, cache, network.largest, source.release_header)
+            if "Content-Length" not in answer.headers and "Transfer-Encoding" not in answer.headers:
+                refuse_open_end(cache.partial, url)
 
 
 def _host(url: str) -> str:
@@ -340,7 +341,7 @@ def _receive(answer: httpx.Response, url: str, cache: Cache, largest: int, relea
         size = stream.tell()
         said = headers.get("Content-Length", "")
         announced = int(said) if re.fullmatch("[0-9]{1,18}", said) else 0
-        for block in [b""] if size + announced > largest else answer.iter_bytes(_BLOCK):
+        for block in [b""] if size + announced > largest else answer.iter_bytes():
             size += len(block)
             if max(size, announced) > largest:
                 break
@@ -353,32 +354,6 @@ def _receive(answer: httpx.Response, url: str, cache: Cache, largest: int, relea
             value=f"more than {largest / 1e9:.1f} GB",
             remedy="raise fetch: largest_gb, or download it by hand and give its path",
         )
-
-
-def _unpack(path: Path, url: str, largest: int) -> None:
-    """Refuse a gzip file that is damaged, or that unpacks to more than `largest` bytes."""
-    with path.open("rb") as stream:
-        if stream.read(2) != b"\x1f\x8b":
-            return
-    size = 0
-    try:
-        with gzip.open(path, "rb") as unpacked:
-            while block := unpacked.read(1 << 20):
-                size += len(block)
-                if size > largest:
-                    raise FetchError(
-                        "what arrived unpacks to too much",
-                        file=url,
-                        value=f"more than {largest / 1e9:.1f} GB",
-                        remedy="raise fetch: largest_gb if this is what it should be",
-                    )
-    except (EOFError, OSError, zlib.error) as error:
-        raise FetchError(
-            "what arrived is not whole: the compressed data is damaged",
-            file=url,
-            value=error,
-            remedy="run again",
-        ) from error
 
 
 def _retry_after(header: str) -> float | None:

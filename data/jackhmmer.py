@@ -16,6 +16,8 @@ from data.programs import SearchSettings, still_running
 
 logger = logging.getLogger(__name__)
 
+_LONGEST = 100_000  # residues; HMMER's pipeline refuses the whole search at a longer target
+
 
 def jackhmmer(
     sequence: str, database: Path, settings: SearchSettings, threads: int
@@ -72,7 +74,7 @@ def _read(database: Path, alphabet: Any) -> Any:
             unpack(database, "rb") as plain,
             easel.SequenceFile(plain, format="fasta", digital=True, alphabet=alphabet) as file,
         ):
-            targets = file.read_block()
+            targets = _searchable(file.read_block(), database)
     except (OSError, EOFError, ValueError, TypeError, SystemError) as error:  # pyhmmer raises all
         raise AlignmentError(
             "the database cannot be read",
@@ -83,6 +85,22 @@ def _read(database: Path, alphabet: Any) -> Any:
     if not len(targets):
         raise AlignmentError("the database holds no sequence", file=database, remedy="give another file")
     return targets
+
+
+def _searchable(targets: Any, database: Path) -> Any:
+    """The sequences that a search can hold, each with a name that can be read."""
+    long = 0
+    for number, target in enumerate(targets, 1):
+        long += len(target) > _LONGEST
+        try:
+            str(target.name)
+        except UnicodeDecodeError:  # letters of another encoding than UTF-8
+            target.name = f"sequence{number}"
+    if not long:
+        return targets
+    message = "%s: %d sequences of more than %d residues are left out of the search"
+    logger.warning(message, database, long, _LONGEST)
+    return type(targets)(targets.alphabet, (target for target in targets if len(target) <= _LONGEST))
 
 
 def _rows(msa: Any, sequence: str) -> list[tuple[str, str]]:

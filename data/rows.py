@@ -16,6 +16,9 @@ from data.limits import LONGEST_LINE, bounded_lines
 # Rows that HH-suite writes above the sequences: secondary structure and confidences, not residues.
 ANNOTATION_ROWS = {"ss_pred", "ss_conf", "ss_dssp", "sa_dssp", "sa_pred", "aa_dssp", "aa_pred"}
 
+# First line of ColabFold's A3M, lengths and copies; of several chains the rows hold all of them
+_OF_A_COMPLEX = re.compile(r"#[0-9]+(,[0-9]+)+\s+[0-9]+(,[0-9]+)+")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -58,12 +61,20 @@ def container(path: str | Path) -> str:
     Raises
     ------
     AlignmentError
-        The file is empty or in none of the formats.
+        The file is empty, in none of the formats, or of several chains (ColabFold's, of a complex).
     """
     for number, line in numbered_lines(path):
         text = line.strip()
         if text.startswith("#") and "STOCKHOLM" in text:
             return "stockholm"
+        if _OF_A_COMPLEX.fullmatch(text):
+            raise AlignmentError(
+                "the alignment of a complex: its rows are chains one behind the other",
+                file=path,
+                place=f"line {number}",
+                value=text[:60],
+                remedy="give an alignment of one chain, such as that of the chain's own search",
+            )
         if not text or text.startswith("#"):
             continue
         if text.startswith(">"):
@@ -148,6 +159,7 @@ def _plain_rows(path: str | Path) -> Iterator[Row]:
 
 def _stockholm_lines(path: str | Path) -> Iterator[tuple[int, str, str]]:
     """Yield (line, name, text) of the first alignment in a Stockholm file."""
+    number = 0
     for number, line in numbered_lines(path):
         if line.startswith("//"):
             return
@@ -155,6 +167,12 @@ def _stockholm_lines(path: str | Path) -> Iterator[tuple[int, str, str]]:
             continue
         name, *text = line.split()
         yield number, name, "".join(text)
+    raise AlignmentError(
+        "the Stockholm file has no end (//)",
+        file=path,
+        place=f"line {number}",
+        remedy="get the file again: it is cut off; if it is whole, add a line //",
+    )
 
 
 def _stockholm_rows(path: str | Path) -> Iterator[Row]:

@@ -87,7 +87,7 @@ def search(
     logger.info("%d sequences found, %.0f s", len(rows) - 1, time.monotonic() - start)
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "found.a3m"
-        found.write_text("".join(f">{name}\n{row}\n" for name, row in rows), "latin-1")
+        found.write_text("".join(f">{name}\n{row}\n" for name, row in rows), "utf-8", "replace")
         content = write_a3m(found, destination)
     provenance = {
         "cell": f"{program}:{database}",

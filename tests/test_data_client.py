@@ -44,6 +44,17 @@ def test_a_file_arrives_once_and_is_kept(web, tmp_path):
     assert list((tmp_path / "cache" / "partial").iterdir()) == []
 
 
+def test_every_byte_that_came_before_a_cut_is_kept(web, tmp_path):
+    body, headers = BODY[:50_000], {"ETag": '"v1"'}
+    web.answers["/file"] = [
+        Answer(body=body, headers=headers, ranges=True, cut=15_000),
+        Answer(body=body, headers=headers, ranges=True),
+    ]
+    get(web, tmp_path)
+    assert (tmp_path / "out").read_bytes() == body
+    assert [asked.get("Range") for _, _, asked in web.requests] == [None, "bytes=15000-"]
+
+
 def test_offline_without_the_file(web, tmp_path):
     with pytest.raises(
         FetchError, match=r"offline, and this is not in the cache; found: there:1 .*offline: false"

@@ -391,3 +391,18 @@ def test_families_of_the_demo(tmp_path, name):
     assert alignment.tokens.min() >= 0
     assert alignment.tokens.max() == GAP
     assert (alignment.tokens == GAP).mean() < 0.2
+
+
+@pytest.mark.parametrize("ending", [".sto", ".sto.gz"])
+def test_a_stockholm_file_cut_between_two_rows(tmp_path, ending):
+    path = write_text(tmp_path / f"cut{ending}", "# STOCKHOLM 1.0\nq  MKVLWE\ns2 MRVLWE\n")
+    with pytest.raises(AlignmentError, match=r"line 3: the Stockholm file has no end"):
+        read_alignment(path)
+
+
+def test_the_alignment_of_a_complex_is_not_that_of_a_chain(tmp_path):
+    path = write_text(tmp_path / "pair.a3m", "#4,3\t1,1\n>101\t102\nMKVLAAA\n>b\nMRVLAAC\n")
+    with pytest.raises(AlignmentError, match="line 1: the alignment of a complex"):
+        read_alignment(path)
+    alone = write_text(tmp_path / "dimer.a3m", "#4\t2\n>101\nMKVL\n>b\nMRVL\n")
+    assert read_alignment(alone).query == "MKVL"

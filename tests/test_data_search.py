@@ -117,3 +117,23 @@ def test_rows_that_search_need_a_query(tmp_path):
         read_proteins(bad)
     assert "line 2 (p): query: empty; a search needs the query's sequence" in str(caught.value)
     assert "line 3 (q): alignment: no such file 'no.fasta'" in str(caught.value)
+
+
+def test_one_endless_sequence_does_not_cost_the_search(family, tmp_path, caplog):
+    query, database = family
+    path = tmp_path / "more.fasta"
+    path.write_bytes(gzip.decompress(database.read_bytes()) + b">endless\n" + b"MKLV" * 30_000 + b"\n")
+    provenance = search(query, path, tmp_path / "p.a3m.gz", SearchSettings(iterations=1))
+    assert provenance["content"]["rows"] > 55
+    assert provenance["search"]["database_sequences"] == 266
+    assert "1 sequences of more than 100000 residues are left out" in caplog.text
+
+
+def test_names_of_a_database_in_any_encoding(family, tmp_path):
+    query, _ = family
+    path = tmp_path / "names.fasta"
+    names = ["\u65e5\u672c".encode(), "caf\u00e9".encode("latin-1"), b"plain"]
+    path.write_bytes(b"".join(b">%s \xff\n%s\n" % (name, query.encode()) for name in names))
+    search(query, path, tmp_path / "p.a3m.gz", SearchSettings(iterations=1))
+    found = {name.split("/")[0] for name in read_alignment(tmp_path / "p.a3m.gz").names[1:]}
+    assert found == {"\u65e5\u672c", "sequence2", "plain"}

@@ -18,6 +18,7 @@ from structure_fixtures import (
 from web_fixtures import Answer, web
 
 from data import client
+from data.alphafold import predicted_aligned_error
 from data.client import Network
 from data.errors import FetchError
 from data.sources import fetch, network_of
@@ -72,6 +73,15 @@ def test_entries_of_pdbe_and_pdb_redo(web, tmp_path):
     assert said["licence"].startswith("PDB-REDO")
     assert read_chain(tmp_path / "p.cif.gz").uniprot is None
     assert np.load(pae_file(tmp_path / "p.cif.gz"))["pae"].size == 0
+
+
+def test_half_an_entry_of_unknown_length_is_no_entry(web, tmp_path):
+    text = entry_text().encode()
+    half = text[: text.rindex(b"ATOM")]  # whole lines, which parse
+    web.answers["/2nrf_updated.cif"] = [Answer(body=half, chunked=True)]
+    with pytest.raises(FetchError, match="what arrived may be a part of it"):
+        get(web, "pdbe:2NRF", tmp_path, cache=tmp_path / "cache")
+    assert not [path for path in (tmp_path / "cache" / "partial").iterdir() if path.suffix != ".json"]
 
 
 def test_another_source_steps_in_and_is_written_down(web, tmp_path):
@@ -199,7 +209,10 @@ WRONG_ERRORS = [
     b'[{"predicted_aligned_error": [[0, 1]]}]',
     b'[{"predicted_aligned_error": "x"}]',
     b'[{"predicted_aligned_error": [[-1]]}]',
+    b'[{"predicted_aligned_error": [[1e6]]}]',
     b'[{"residue1": [1], "residue2": [2], "distance": [1.0]}]',
+    b'[{"residue1": [1e999], "residue2": [2], "distance": [1.0]}]',
+    b'[{"residue1": [100000000000000000000000000], "residue2": [2], "distance": [1.0]}]',
 ]
 
 
@@ -210,6 +223,13 @@ def test_wrong_predicted_aligned_errors(web, tmp_path, body):
     with pytest.raises(FetchError, match="no answer of this service") as caught:
         get(web, "afdb:P69905", tmp_path)
     assert caught.value.file == found["paeDocUrl"]
+
+
+def test_a_residue_number_does_not_decide_how_much_memory_is_taken(monkeypatch):
+    monkeypatch.setattr(np, "full", lambda *_, **__: pytest.fail("memory is taken"))
+    few = {"residue1": [1, 200_000], "residue2": [1, 1], "distance": [1.0, 1.0]}
+    with pytest.raises(FetchError, match="2 pairs of residues up to 200000"):
+        predicted_aligned_error(few, "there")
 
 
 def test_the_best_chain_is_chosen_and_written_down(web, tmp_path):
@@ -263,6 +283,23 @@ def test_the_best_chain_comes_from_another_source_too(web, tmp_path):
         ),
         (
             Answer(200, json.dumps({"P69905": [candidate("2nrf", "A;B", 1.0, 1.0)]}).encode()),
+            "no answer of this",
+        ),
+        (
+            Answer(200, json.dumps({"P69905": [candidate("2nrf", "A", float("nan"), 1.0)]}).encode()),
+            "no answer of this",
+        ),
+        (
+            Answer(200, json.dumps({"P69905": [candidate("2nrf", "A", 1.0, float("-inf"))]}).encode()),
+            "no answer of this",
+        ),
+        (
+            Answer(
+                200,
+                json.dumps(
+                    {"P69905": [candidate("2nrf", "A", 1.0, 1.0) | {"unp_start": float("inf")}]}
+                ).encode(),
+            ),
             "no answer of this",
         ),
         (Answer(200, b"[]"), "no answer of this service"),
