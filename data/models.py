@@ -17,6 +17,7 @@ EXPERIMENT, MODEL = "experiment", "model"
 MODEL_SOURCES = ("afdb", "model")  # sources whose structures are models whatever their files say
 THEORETICAL = "THEORETICAL MODEL"  # the value of _exptl.method (EXPDTA) for what was not measured
 MIN_PLDDT = 70.0
+IF_MODEL = "if it is one, write model:PATH, else agreement with it is shown as precision"
 
 
 def claims_to_be_model(structure: gemmi.Structure, block: gemmi.cif.Block | None) -> bool:
@@ -32,6 +33,20 @@ def claims_to_be_model(structure: gemmi.Structure, block: gemmi.cif.Block | None
         return True
     title = info.get("_struct.title", "").upper()
     return "ALPHAFOLD" in title and "PREDICTION" in title
+
+
+def may_be_model(structure: gemmi.Structure, residues: Sequence[gemmi.Residue]) -> bool:
+    """Whether a file that does not say what it holds has B factors as predicted models have their pLDDT.
+
+    That is: no experimental method; one value for all atoms of a residue, from 0 to 100, not all the same.
+    """
+    info = {name: structure.info[name] for name in structure.info}
+    if info.get("_exptl.method", "?") not in ("", "?", "."):
+        return False
+    factors = [{round(atom.b_iso, 2) for atom in residue} for residue in residues if len(residue) > 3]
+    values = {value for found in factors for value in found}
+    one_each = bool(factors) and all(len(found) == 1 for found in factors)
+    return one_each and len(values) > 2 and min(values) >= 0 and max(values) <= 100
 
 
 def mark_as_model(block: gemmi.cif.Block) -> None:

@@ -101,7 +101,7 @@ def read_rows(path: str | Path) -> Iterator[Row]:
     Parameters
     ----------
     path : path
-        A3M, A2M, FASTA, Stockholm (its first alignment) or PSICOV ``.aln``, plain or gzip.
+        A3M, A2M, FASTA, Stockholm of one alignment or PSICOV ``.aln``, plain or gzip.
 
     Raises
     ------
@@ -158,10 +158,12 @@ def _plain_rows(path: str | Path) -> Iterator[Row]:
 
 
 def _stockholm_lines(path: str | Path) -> Iterator[tuple[int, str, str]]:
-    """Yield (line, name, text) of the first alignment in a Stockholm file."""
+    """Yield (line, name, text) of a Stockholm file."""
     number = 0
-    for number, line in numbered_lines(path):
+    lines = numbered_lines(path)
+    for number, line in lines:
         if line.startswith("//"):
+            _refuse_second(lines, path)
             return
         if not line.strip() or line.startswith("#"):
             continue
@@ -173,6 +175,19 @@ def _stockholm_lines(path: str | Path) -> Iterator[tuple[int, str, str]]:
         place=f"line {number}",
         remedy="get the file again: it is cut off; if it is whole, add a line //",
     )
+
+
+def _refuse_second(lines: Iterator[tuple[int, str]], path: str | Path) -> None:
+    """Refuse a file that goes on with another family: whose alignment is wanted nobody said."""
+    number, line = next(((number, line) for number, line in lines if line.strip()), (0, ""))
+    if line.startswith("#") and "STOCKHOLM" in line:
+        raise AlignmentError(
+            "the Stockholm file holds several alignments",
+            file=path,
+            place=f"line {number}",
+            value=line.strip()[:60],
+            remedy="give a file of one family (esl-afetch takes one out), or pfam:ACCESSION",
+        )
 
 
 def _stockholm_rows(path: str | Path) -> Iterator[Row]:

@@ -15,7 +15,15 @@ import gemmi
 import numpy as np
 
 from data.errors import StructureError
-from data.models import EXPERIMENT, MODEL, claims_to_be_model, local_confidence, mark_as_model
+from data.models import (
+    EXPERIMENT,
+    IF_MODEL,
+    MODEL,
+    claims_to_be_model,
+    local_confidence,
+    mark_as_model,
+    may_be_model,
+)
 from data.numbering import UniProtNumbers, uniprot_numbers
 from data.store import atomic_path, sha256
 from data.structure_file import entity_of, is_amino_acid, parse_structure, revision_of
@@ -143,6 +151,8 @@ def _chain(
     subchain = residues[0].subchain
     entity = entity_of(structure, subchain)
     model = claims_to_be_model(structure, block)
+    if not model and may_be_model(structure, residues):
+        notes.append("no method is told, and B factors are as those of predicted models: " + IF_MODEL)
     result = Chain(
         name,
         sequence,

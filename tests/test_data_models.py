@@ -146,3 +146,32 @@ def test_a_real_predicted_aligned_error():
     assert error.shape == (147, 147)
     assert error[0, :5].tolist() == [0, 1, 4, 7, 8]
     assert error[1, 0] == 2
+
+
+@pytest.mark.parametrize(
+    ("head", "factors", "told"),
+    [
+        ([], PLDDT, True),
+        (["EXPDTA    X-RAY DIFFRACTION"], PLDDT, False),
+        ([], [20.0] * 8, False),  # nothing refined
+        ([], [120.0, *PLDDT[1:]], False),
+    ],
+)
+def test_a_file_that_may_hold_a_model_is_told_of(tmp_path, head, factors, told):
+    atoms = straight(SEQUENCE)
+    for k, line in enumerate(atoms):
+        atoms[k] = f"{line[:60]}{factors[int(line[22:26]) - 1]:6.2f}{line[66:]}"
+    chain = read_chain(write_pdb(tmp_path / "m.pdb", [*head, *atoms]))
+    assert not chain.model
+    assert any("model:PATH" in note for note in chain.notes) == told
+
+
+def test_every_atom_with_its_own_factor_is_an_experiment(tmp_path):
+    atoms = [f"{line[:60]}{20 + k % 7:6.2f}{line[66:]}" for k, line in enumerate(straight(SEQUENCE))]
+    assert not any("model:PATH" in note for note in read_chain(write_pdb(tmp_path / "x.pdb", atoms)).notes)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the optional folder ../shared is not there")
+def test_files_of_colabfold_are_told_of():
+    for path in sorted((SHARED / "formats" / "colabfold").glob("*.pdb")):
+        assert any("model:PATH" in note for note in read_chain(path).notes)

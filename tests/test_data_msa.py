@@ -406,3 +406,14 @@ def test_the_alignment_of_a_complex_is_not_that_of_a_chain(tmp_path):
         read_alignment(path)
     alone = write_text(tmp_path / "dimer.a3m", "#4\t2\n>101\nMKVL\n>b\nMRVL\n")
     assert read_alignment(alone).query == "MKVL"
+
+
+def test_a_file_of_several_families_is_refused(tmp_path):
+    one = "# STOCKHOLM 1.0\nq MKV\na MRV\n//\n"
+    path = tmp_path / "two.sto"
+    path.write_text(one + "\n")
+    assert read_alignment(path).tokens.shape == (2, 3)
+    path.write_text(one + "\n" + one)
+    with pytest.raises(AlignmentError, match="several alignments") as caught:
+        read_alignment(path)
+    assert "line 6" in str(caught.value)
