@@ -258,6 +258,30 @@ def choose(page, i, j):
     playwright.expect(page.locator("#structure")).to_have_attribute("data-drawn", drawn)
 
 
+def test_a_chosen_pair_costs_one_picture(solid):
+    pictures = solid.evaluate(
+        """() => {
+          const kind = Object.getPrototypeOf(three.viewer), show = kind.show;
+          let count = 0;
+          kind.show = function (...rest) { count++; return show.apply(this, rest); };
+          pin(pairOf(5, 20));
+          kind.show = show;
+          return count;
+        }"""
+    )
+    assert pictures == 1
+
+
+def test_the_structure_waits_while_the_map_is_read(results, open_page):
+    moving = """addEventListener("DOMContentLoaded", () => { state.moved = Infinity; })"""
+    page = open_page(results / "solid" / "report.html", before=moving)
+    page.locator("#structure").scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    assert page.locator("#structure[data-drawn]").count() == 0
+    page.evaluate("state.moved = 0")
+    page.wait_for_selector("#structure[data-drawn]")
+
+
 def test_a_clicked_pair_is_drawn_in_the_colour_of_its_verdict(solid):
     solid.evaluate("paints.secondary = () => '#cccccc'; paint()")
     choose(solid, 10, 29)  # opposite each other: a contact
