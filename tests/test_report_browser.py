@@ -372,6 +372,15 @@ def test_a_page_on_paper_shows_no_controls_and_fits(results, open_page):
     assert page.locator("#map").is_visible()
 
 
+def test_on_paper_heads_stay_above_their_rows_and_the_structure_in_its_frame(solid):
+    solid.emulate_media(media="print")
+    solid.set_viewport_size({"width": 700, "height": 900})
+    assert solid.evaluate("getComputedStyle(document.querySelector('#contacts th')).position") == "static"
+    inside = """[get("structure"), get("structure").querySelector("canvas")].map((it) => it.clientWidth)"""
+    frame, sheet = solid.evaluate(inside)
+    assert sheet <= frame
+
+
 def test_a_page_of_1000_residues_answers_a_hover_in_100_ms(tmp_path, open_page):
     files, _ = large_protein(tmp_path / "p", 1000)
     write_page("large", files, {}, {}, tmp_path / "large.html")
