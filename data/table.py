@@ -15,6 +15,7 @@ from data.query import query_file, sequence_of, uniprot_accession
 from data.registry import SOURCES, find_local, find_package_file, parse_cell
 from data.structure_cells import NamedStructure, split_structures
 
+VARIABLE = re.compile(r"<[a-z][a-z0-9_]*>")  # Snakemake 9.27, snakemake.pathvars
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"  # of a protein or a cluster; as the schema of rows has it
 COLUMNS = (
     "protein",
@@ -258,11 +259,16 @@ def _source_problems(cell: str, kind: str, directory: Path) -> list[str]:
     except FetchError as error:
         return [f"{kind}: {cell!r}; {error.problem}; {error.remedy}"]
     try:
-        if name in PATHS:
-            find_local(SOURCES[name], value, directory)
+        found = find_local(SOURCES[name], value, directory) if name in PATHS else Path()
     except FetchError as error:
         return [f"{kind}: {error.problem} {value!r} ({error.remedy})"]
-    return []
+    return _variable_problems(kind, found)
+
+
+def _variable_problems(kind: str, path: Path) -> list[str]:
+    """A word in angle brackets, which Snakemake takes for a variable and stops the whole run at."""
+    word = VARIABLE.search(str(path))
+    return [f"{kind}: {str(path)!r}; rename {word[0]}, which Snakemake reads as a variable"] if word else []
 
 
 def _structure_problems(structure: str, chain: str, directory: Path) -> list[str]:
@@ -311,6 +317,8 @@ def _map_problems(cell: str, directory: Path) -> list[str]:
             found.append(f"maps: {name!r} stands there twice")
         elif not os.path.isfile(_absolute(value, directory)):
             found.append(f"maps: no such file {value!r} (paths are relative to the table)")
+        else:
+            found += _variable_problems("maps", _absolute(value, directory))
         names.append(name)
     return found
 

@@ -10,6 +10,8 @@ from data import scoring, store
 from data.models import MODEL
 from report import figures
 from report.bundle import downloads, leading_methods, write_exports
+from report.comparable import CUTS as COMPARED_CUTS
+from report.comparable import comparable
 from report.comparisons import MEASURES, REFERENCES, comparison_tables, first_chain, read_comparisons
 from report.evidence import expected_precision, next_depth, profile
 from report.explain import Explained, explained, reason_masks
@@ -86,12 +88,18 @@ def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[
         "score_tables": _score_tables(scores, looks),
         "expected": _expected(subject),
         "depth_words": _depth_words(subject),
+        "comparable": comparable(
+            scoring.depth_bin(float(subject.weights.sum())),
+            [row["weights"] for row in _weights_used(subject)],
+        ),
+        "compared_cuts": COMPARED_CUTS,
         "structure_name": structure_name(subject),
         "has_secondary": subject.backbone is not None and any(subject.backbone.secondary),
         "assembly_words": _assembly_words(subject),
         "explained": _explained(subject),
         "weights": _weights_used(subject),
         "learned": [acquaintance_text(name, arrays) for name, arrays in subject.refined.items()],
+        "unknown_weights": _unknown_weights(subject),
         "payload": pack_protein(subject),
     }
 
@@ -342,6 +350,12 @@ def acquaintance_text(method: str, arrays: dict[str, np.ndarray]) -> str:
     how = LEARNED.get(str(arrays.get("learned", "")))
     warning = f"The weights of {method} ({weights}) {how}: its precision here says little about new proteins."
     return warning if how else ""
+
+
+def _unknown_weights(protein: Protein) -> list[str]:
+    """Weights whose data card names neither the protein nor its cluster; homologues may be in it."""
+    known = [arrays for arrays in protein.refined.values() if str(arrays.get("learned", "")) not in LEARNED]
+    return list(dict.fromkeys(str(arrays.get("weights", "unknown")) for arrays in known))
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:

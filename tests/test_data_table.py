@@ -192,6 +192,16 @@ def test_paths_that_cannot_be(folder, cell):
         read(table(folder, row("P1", cell)))
 
 
+@pytest.mark.parametrize("column", ["alignment", "structure", "maps"])
+def test_a_word_in_angle_brackets_would_be_a_variable_of_snakemake(folder, column):
+    for name in ("<b>x", "x <b y>"):
+        (folder / name).write_text((folder / "a.fasta").read_text())
+    named = {name: f"m={name}" if column == "maps" else name for name in ("<b>x", "x <b y>")}
+    with pytest.raises(TableError, match=f"line 2 .P1.: {column}: .*rename <b>") as caught:
+        read(table(folder, row("P1", **{column: named["<b>x"]}), row("P2", **{column: named["x <b y>"]})))
+    assert "P2" not in str(caught.value)
+
+
 def test_tables_without_rows(folder):
     with pytest.raises(TableError, match="the table has no rows"):
         read(table(folder))

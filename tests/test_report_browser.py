@@ -258,6 +258,30 @@ def choose(page, i, j):
     playwright.expect(page.locator("#structure")).to_have_attribute("data-drawn", drawn)
 
 
+def test_a_chosen_pair_costs_one_picture(solid):
+    pictures = solid.evaluate(
+        """() => {
+          const kind = Object.getPrototypeOf(three.viewer), show = kind.show;
+          let count = 0;
+          kind.show = function (...rest) { count++; return show.apply(this, rest); };
+          pin(pairOf(5, 20));
+          kind.show = show;
+          return count;
+        }"""
+    )
+    assert pictures == 1
+
+
+def test_the_structure_waits_while_the_map_is_read(results, open_page):
+    moving = """addEventListener("DOMContentLoaded", () => { state.moved = Infinity; })"""
+    page = open_page(results / "solid" / "report.html", before=moving)
+    page.locator("#structure").scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    assert page.locator("#structure[data-drawn]").count() == 0
+    page.evaluate("state.moved = 0")
+    page.wait_for_selector("#structure[data-drawn]")
+
+
 def test_a_clicked_pair_is_drawn_in_the_colour_of_its_verdict(solid):
     solid.evaluate("paints.secondary = () => '#cccccc'; paint()")
     choose(solid, 10, 29)  # opposite each other: a contact
@@ -346,6 +370,15 @@ def test_a_page_on_paper_shows_no_controls_and_fits(results, open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 794
     assert not page.locator("#count").is_visible()
     assert page.locator("#map").is_visible()
+
+
+def test_on_paper_heads_stay_above_their_rows_and_the_structure_in_its_frame(solid):
+    solid.emulate_media(media="print")
+    solid.set_viewport_size({"width": 700, "height": 900})
+    assert solid.evaluate("getComputedStyle(document.querySelector('#contacts th')).position") == "static"
+    inside = """[get("structure"), get("structure").querySelector("canvas")].map((it) => it.clientWidth)"""
+    frame, sheet = solid.evaluate(inside)
+    assert sheet <= frame
 
 
 def test_a_page_of_1000_residues_answers_a_hover_in_100_ms(tmp_path, open_page):

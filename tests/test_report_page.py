@@ -146,6 +146,7 @@ def test_what_the_weights_know_is_said(tmp_path, learned, said):
     page = (tmp_path / "report.html").read_text()
     assert ("data-learned" in page) == bool(said)
     assert f"The weights of refined (shipped-1) {said}" in page or not said
+    assert ('id="unknown-weights"' in page) != bool(said)
 
 
 def table_rows(page):

@@ -278,15 +278,16 @@ residues, orange disfavours it; the query's own pair is framed. Most favoured: $
 function drawBlock(sheet, values, p) {
   const [g, width] = sized(sheet, sheet.clientWidth);
   const cell = (width - 16) / 20;
+  const [muted, favoured, disfavoured] = ["--muted", "--c-blue", "--c-red"].map(themed); // once: each look-up lays the page out
+  const [blue, orange] = [favoured, disfavoured].map(rgb);
   g.textBaseline = "middle";
   for (let a = 0; a < 20; a++) {
-    g.fillStyle = themed("--muted");
+    g.fillStyle = muted;
     g.fillText(AMINO[a], 6, 16 + (a + 0.5) * cell);
     g.fillText(AMINO[a], 16 + (a + 0.5) * cell, 7);
     for (let b = 0; b < 20; b++) {
       const value = values[20 * a + b];
-      const [red, green, blue] = rgb(themed(value > 0 ? "--c-blue" : "--c-red"));
-      g.fillStyle = `rgba(${red},${green},${blue},${Math.abs(value) / 127})`;
+      g.fillStyle = `rgba(${value > 0 ? blue : orange},${Math.abs(value) / 127})`;
       g.fillRect(16 + b * cell, 16 + a * cell, cell - 0.5, cell - 0.5);
     }
   }
@@ -378,6 +379,7 @@ get("presets").addEventListener("click", (event) => {
   update();
 });
 canvas.addEventListener("pointermove", (event) => {
+  state.moved = performance.now();
   const p = pairAt(event);
   placeTip(event);
   if (p === state.hover) return;

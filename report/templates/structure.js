@@ -134,16 +134,23 @@ function sayChosen(p) {
 }
 
 function showIn3d(p) {
-  drawDashes();
-  drawChosen(p);
+  unseen(() => { drawDashes(); drawChosen(p); });
   sayChosen(p);
   three.viewer.render();
   get("structure").dataset.drawn = p ?? "";
 }
 
-function startStructure() {
-  const atoms = atomsOf(model.structure);
-  bondAtoms(atoms);
+// Work on the scene without a picture after each step: 3Dmol draws at every change of view, colour and label.
+function unseen(work) {
+  three.viewer.show = () => {};
+  try {
+    work();
+  } finally {
+    delete three.viewer.show;
+  }
+}
+
+function placePoints(atoms) {
   three.points = new Map();
   for (const atom of atoms) {
     const k = atom.resi - 1;
@@ -152,14 +159,24 @@ function startStructure() {
     }
   }
   three.trace = atoms.filter((atom) => atom.atom === "O").length < three.points.size / 2; // C-beta alone: no ribbon
-  three.viewer = $3Dmol.createViewer(get("structure"), { antialias: true, disableFog: false });
-  three.viewer.addModel().addAtoms(atoms);
-  paint();
-  three.viewer.zoomTo();
-  three.viewer.zoom(1.2);
-  listeners.push(showIn3d);
-  tell();
 }
+
+// In steps, between which the page answers.
+const startSteps = [
+  () => { three.viewer = $3Dmol.createViewer(get("structure"), { antialias: true, disableFog: false }); },
+  () => {
+    const atoms = atomsOf(model.structure);
+    bondAtoms(atoms);
+    placePoints(atoms);
+    unseen(() => {
+      three.viewer.addModel().addAtoms(atoms);
+      paint();
+      three.viewer.zoomTo();
+      three.viewer.zoom(1.2);
+    });
+  },
+  () => { listeners.push(showIn3d); listenToStructure(); tell(); },
+];
 
 const turns = {
   ArrowLeft: () => three.viewer.rotate(-15, "y"), ArrowRight: () => three.viewer.rotate(15, "y"),
@@ -181,12 +198,29 @@ function listenToStructure() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { paint(); tell(); });
 }
 
-// The viewer starts when it comes into view: the map answers before.
+// The viewer starts when the page is read and it comes into view, and only while nobody moves on the map.
+const REST = 300; // milliseconds
+
+function atRest(work) {
+  (window.requestIdleCallback ?? setTimeout)(() => {
+    if (performance.now() - (state.moved ?? 0) < REST) setTimeout(() => atRest(work), REST);
+    else work();
+  });
+}
+
+function inSteps([work, ...rest]) {
+  if (!work) return;
+  atRest(() => { work(); inSteps(rest); });
+}
+
+const soon3d = () => setTimeout(open3d, REST); // a first hover is answered before
+
 if (model.structure) {
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     observer.disconnect();
-    (window.requestIdleCallback ?? setTimeout)(open3d);
+    if (document.readyState === "complete") soon3d();
+    else addEventListener("load", soon3d);
   }).observe(get("structure"));
 }
 
@@ -197,8 +231,7 @@ function hasWebgl() {
 
 function open3d() {
   if (hasWebgl()) {
-    startStructure();
-    listenToStructure();
+    inSteps(startSteps);
     return;
   }
   const text = "The structure cannot be drawn: this browser has no WebGL. The map and the tables do without.";
