@@ -255,6 +255,7 @@ def _top_rows(protein: Protein) -> list[dict[str, Any]]:
     rows, residue, uniprot = [], protein.residue, protein.uniprot
     for rank, (i, j, score) in enumerate(zip(best.i, best.j, best.score, strict=True), start=1):
         distance = math.nan if protein.distance is None else float(protein.distance[i, j])
+        shown = distance if math.isnan(distance) else math.floor(distance * 10 + 1e-6) / 10  # 7.96 reads 7.9
         rows.append(
             {
                 "rank": rank,
@@ -267,7 +268,7 @@ def _top_rows(protein: Protein) -> list[dict[str, Any]]:
                 "separation": int(j - i),
                 "score": float(score),
                 "probability": None if protein.probability is None else float(protein.probability[i, j]),
-                "distance": distance,
+                "distance": shown,
             }
         )
     return rows

@@ -164,6 +164,16 @@ def test_hovering_names_both_residues_in_both_numberings(results, open_page):
     page.wait_for_selector("#tip", state="hidden")
 
 
+def test_a_contact_never_reads_as_far_as_the_cut(results, open_page):
+    page = open_page(results / "hairpin" / "report.html")
+    shown = page.evaluate(
+        "() => { const p = Array.from(distances).findIndex((d) => d !== 65535); const before = distances[p];"
+        " const said = [796, 800, 560].map((d) => { distances[p] = d; return shownDistance(p); });"
+        " distances[p] = before; return said; }"
+    )
+    assert shown == ["7.9", "8.0", "5.6"]
+
+
 def test_keys_step_through_the_contacts(results, open_page):
     page = open_page(results / "hairpin" / "report.html")
     page.locator("#map").focus()

@@ -23,6 +23,8 @@ for (let i = 0, p = 0; i < L; i++) {
 const pairOf = (i, j) => (i * (2 * L - i - 1)) / 2 + j - i - 1;
 
 const distances = model.distance ? new Uint16Array(buffer(model.distance)) : null;
+// A distance that is shown never rounds up over an edge: 7.96 is a contact and reads 7.9
+const shownDistance = (p) => (Math.floor(distanceOf(p) * 10 + 1e-6) / 10).toFixed(1);
 const distanceOf = (p) => (distances && distances[p] !== 65535 ? distances[p] / 100 : null);
 
 const methods = new Map();

@@ -105,7 +105,7 @@ function tableRow(p, rank) {
   const kind = verdict(p);
   const last = element("td");
   const mark = element("span", null, { class: kind });
-  if (distances) mark.append(symbol(kind), number(distanceOf(p), 1));
+  if (distances) mark.append(symbol(kind), distanceOf(p) === null ? MISSING : shownDistance(p));
   else mark.append(MISSING);
   last.dataset.value = distanceOf(p) ?? "";
   last.append(mark);
@@ -153,7 +153,7 @@ function facts(p) {
 
 function distanceText(p) {
   const distance = distanceOf(p);
-  return distance === null ? "not resolved" : `${distance.toFixed(1)} \u00c5, ${words[verdict(p)].split(" (")[0]}`;
+  return distance === null ? "not resolved" : `${shownDistance(p)} \u00c5, ${words[verdict(p)].split(" (")[0]}`;
 }
 
 function inspect(p) {

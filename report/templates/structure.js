@@ -111,7 +111,7 @@ function drawChosen(p) {
   if (points.every(Boolean)) {
     dash(shape, p, 0.22);
     const middle = points[0].map((value, k) => (value + points[1][k]) / 2);
-    three.labels.push(label3d(`${queryName(ends[0])} \u2013 ${queryName(ends[1])}: ${distanceOf(p).toFixed(1)} \u00c5`, middle));
+    three.labels.push(label3d(`${queryName(ends[0])} \u2013 ${queryName(ends[1])}: ${shownDistance(p)} \u00c5`, middle));
   }
   three.chosen.push(shape);
 }
