@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import fuzz_services as services
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -357,6 +358,7 @@ def _targets() -> dict[str, Target]:
     pdb_words = [*NUMBERS, b"ATOM  ", b"TER\n", b"ENDMDL\n", b"MODEL 1\n", b"HETATM"]
     cif_words = [*NUMBERS, b"loop_\n", b"data_", b"?", b".", b"\n;", b"_atom_site."]
     yaml_words = [*TEXT, b": ", b"- ", b"{", b"[", b"null", b"&a", b"*a"]
+    errors = [services.ERROR_ROWS, services.ERROR_PAIRS]
     peers = b"id\tmethod\trange\tcut\tprecision\nP\tm\tlong\tL\t1\n"
     maps = [_npz(contact=SQUARE), _packed_npz(dist=dist), _npz(score=SQUARE.astype(int))]
     return {
@@ -383,6 +385,11 @@ def _targets() -> dict[str, Target]:
         "example": Target("x.npz", _example, [example], BINARY),
         "example-npy": Target("x.npz", _example, [_npy(np.zeros(15, np.uint8))], BINARY, _zipped),
         "results": Target("x.npz", _results, [truth, _packed_npz(a=SQUARE)], BINARY),
+        "prediction": Target("x.json", services.prediction, [services.PREDICTIONS], JSON),
+        "aligned-error": Target("x.json", services.aligned_error, errors, JSON),
+        "chains": Target("x.json", services.chains, [services.CHAINS], JSON),
+        "folder": Target("0.a3m", services.folder, [A3M, A3M + b"\0"], ALIGNMENT_WORDS),
+        "program-rows": Target("x.a3m", services.program_rows, [A3M], ALIGNMENT_WORDS),
         "scores": Target("x.tsv", _scores, [SCORES, RR, peers], NUMBERS),
     }
 
