@@ -161,7 +161,7 @@ def test_own_objective_penalises_fields_as_they_are():
     case = Case("case", tokens, "", None)
     weights = np.ones(5)
     run = lambda limit: (1.0, (fields + 1, couplings))  # noqa: E731 (what a program would return)
-    pair = objective._pair("peer", weights, {"ours": run, "peer": run}, case)
+    pair = objective._pair("peer", weights, {"ours": run, "peer": run}, case, (10, 15))
     point = pair["curves"]["peer"][0]
     assert point["own"] == pytest.approx(naive.objective(fields + 1, couplings, tokens, weights, 0.6, 0.01))
     assert point["objective"] == pair["best"] < point["own"]
