@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402 (the path above comes first)
 import torch  # noqa: E402
 
 from benchmarks.precision import Family, Store, outcomes_of, read_family, read_rows  # noqa: E402
-from benchmarks.refiner import DEPTH_MARK, at_depths  # noqa: E402
+from benchmarks.refiner import at_depths, by_step  # noqa: E402
 from data.families import CLUSTER, read_families  # noqa: E402
 from data.store import load_arrays, save_arrays  # noqa: E402
 from dca.accelerate import set_threads  # noqa: E402
@@ -185,18 +185,6 @@ def table(path: Path, reference: str) -> str:
         parts.append(mean_text(means(outcomes_of(over_seeds(part)), "long", ("L/5", "L"), reference)) + "\n")
         parts.append(f"standard deviation over seeds of the mean at L: {spread(part)}\n\n")
     return "".join(parts)
-
-
-def by_step(rows: list[dict]) -> dict[int, list[dict]]:
-    """Rows by how often the family's sequences were thinned."""
-    names: dict[str, set[tuple[int, str]]] = {}
-    for row in rows:
-        names.setdefault(row["protein"].split(DEPTH_MARK)[0], set()).add((-row["n_seq"], row["protein"]))
-    step = {name: number for found in names.values() for number, (_, name) in enumerate(sorted(found))}
-    found: dict[int, list[dict]] = {}
-    for row in rows:
-        found.setdefault(step[row["protein"]], []).append(row)
-    return dict(sorted(found.items()))
 
 
 def over_seeds(rows: list[dict]) -> list[dict]:

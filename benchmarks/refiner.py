@@ -101,19 +101,26 @@ def table(path: Path, reference: str) -> str:
         methods.setdefault(row["protein"], set()).add(row["method"])
     every = set().union(*methods.values())
     rows = [row for row in rows if methods[row["protein"]] == every]
-    steps: dict[str, set[tuple[int, str]]] = {}  # family: (-rows, name at this depth)
-    for row in rows:
-        steps.setdefault(row["protein"].split(DEPTH_MARK)[0], set()).add((-row["n_seq"], row["protein"]))
-    place = {name: number for found in steps.values() for number, (_, name) in enumerate(sorted(found))}
     parts = []
-    for number in sorted(set(place.values())):
-        part = [row for row in rows if place[row["protein"]] == number]
+    for number, part in by_step(rows).items():
         depths = sorted(float(row["neff"]) for row in {row["protein"]: row for row in part}.values())
         title = "all sequences" if number == 0 else f"step {number} of subsampling"
         parts.append(f"{title}: Neff {depths[0]:.0f} to {depths[-1]:.0f}, median {np.median(depths):.0f}\n\n")
         found = means(outcomes_of(part), "long", ("L/5", "L/2", "L"), reference)
         parts.append(mean_text(found) + "\n")
     return "".join(parts)
+
+
+def by_step(rows: list[dict]) -> dict[int, list[dict]]:
+    """Rows by how often the family's sequences were thinned."""
+    names: dict[str, set[tuple[int, str]]] = {}
+    for row in rows:
+        names.setdefault(row["protein"].split(DEPTH_MARK)[0], set()).add((-row["n_seq"], row["protein"]))
+    step = {name: number for found in names.values() for number, (_, name) in enumerate(sorted(found))}
+    found: dict[int, list[dict]] = {}
+    for row in rows:
+        found.setdefault(step[row["protein"]], []).append(row)
+    return dict(sorted(found.items()))
 
 
 def calibration(path: Path, method: str) -> str:

@@ -24,6 +24,7 @@ from data.registry import find_package_file
 from dca.frequencies import site_frequencies
 from dca.gaussian import shrunk_inverse
 from dca.weights import sequence_weights
+from nets.features import IDENTITY
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def trrosetta_inputs(tokens: np.ndarray, letters: str = TRROSETTA_LETTERS) -> np
         shrunk inverse covariance with the letters of j first, and its APC-corrected norm.
     """
     order = np.array([LETTERS.index(letter) for letter in letters])
-    length, weights = tokens.shape[1], sequence_weights(tokens, 0.8)
+    length, weights = tokens.shape[1], sequence_weights(tokens, IDENTITY)
     profile = site_frequencies(tokens, weights)[:, order] + 1e-9
     entropy = -(profile * np.log(profile)).sum(axis=1, keepdims=True)
     sites = np.hstack([np.eye(Q)[tokens[0]][:, order[:GAP]], profile, entropy])
