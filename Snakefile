@@ -14,15 +14,14 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# The repository comes first on the path of this process and of every job: other packages named
-# `data`, `dca` or `nets` exist on the index.
-os.environ.update(
-    PYTHONPATH=os.pathsep.join([workflow.basedir, os.environ.get("PYTHONPATH", "")])
-)
-sys.path.insert(0, workflow.basedir)
+# The repository, also where this file is a module of another workflow, comes first on the path of this process
+# and of every job: other packages named `data`, `dca` or `nets` exist on the index.
+HERE = str(workflow.current_basedir)
+os.environ.update(PYTHONPATH=os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")]))
+sys.path.insert(0, HERE)
 
 
-configfile: os.path.join(workflow.basedir, "config", "config.yaml")
+configfile: os.path.join(HERE, "config", "config.yaml")
 
 
 include: "workflow/rules/common.smk"

@@ -20,6 +20,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 SNAKEMAKE = [str(PYTHON), "-m", "snakemake"]
 FAMILIES_TABLE = ["results/families", "--means", "--peers", "../shared/families/peers.tsv"]
+SLURM_TESTS = ["tests/test_slurm.py", "tests/test_slurm_accounting.py"]
 TESTS = [str(PYTHON), "-m", "pytest", "-n", "2", "--dist", "loadfile"]
 
 
@@ -99,9 +100,16 @@ def lint() -> int:
 
 
 def soak(*extra: str) -> int:
-    """The tests that kill a download, fifty times instead of three."""
+    """The tests that kill downloads, fifty times instead of three, and runs and jobs on Slurm, thirty times."""
     os.environ["SOAK"] = os.environ.get("SOAK", "50")
-    return run(*TESTS, "tests/test_data_client.py", "-k", "killed", *extra)
+    os.environ["SOAK_SLURM"] = os.environ.get("SOAK_SLURM", "30")
+    downloads = run(*TESTS, "tests/test_data_client.py", "-k", "killed", *extra)
+    return max(downloads, test_slurm("-k", "random_moments", *extra))
+
+
+def test_slurm(*extra: str) -> int:
+    """The tests on a Slurm cluster that they start; one after the other, since a machine can hold one."""
+    return run(str(PYTHON), "-m", "pytest", "-rs", "-m", "slurm", "--durations", "10", *SLURM_TESTS, *extra)
 
 
 def fuzz(*extra: str) -> int:
@@ -125,6 +133,7 @@ def main(arguments: list[str]) -> int:
         "test": lambda: run(*TESTS, "-m", "not slow and not slurm and not browser and not gpu", *extra),
         "test-slow": lambda: run(*TESTS, "-m", "slow and not slurm and not gpu", *extra),
         "test-browser": lambda: run(*TESTS, "-m", "browser", *extra),
+        "test-slurm": lambda: test_slurm(*extra),
         "screenshots": lambda: run(
             str(PYTHON), "tests/screenshots.py", *(extra or ["results/demo", "results/screenshots"])
         ),

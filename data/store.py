@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -89,17 +89,36 @@ class Arrays:
         except _NO_ARRAYS as reason:
             raise _no_arrays(self.error, self.path, f"{name[:80]}: {reason}") from reason
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of an array as its header says, nothing of it read.
+
+        Raises
+        ------
+        CovarionError
+            As `open_arrays`.
+        """
+        try:
+            with self.archive.open(self.members[name]) as stream:
+                return _header(stream)[0]
+        except _NO_ARRAYS as reason:
+            raise _no_arrays(self.error, self.path, f"{name[:80]}: {reason}") from reason
+
     def _read(self, name: str) -> np.ndarray:
         info = self.members[name]
         with self.archive.open(info) as stream:
-            header = _HEADERS[np.lib.format.read_magic(stream)]
-            shape, _, dtype = header(stream)
+            shape, dtype = _header(stream)
             size = math.prod(shape) * dtype.itemsize
             # What the header says is allocated before anything is read
             if dtype.hasobject or min(shape, default=0) < 0 or size != info.file_size - stream.tell():
                 raise ValueError(f"shape {shape} of {dtype} is not what the file holds")
         with self.archive.open(info) as stream:
             return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type that an array's header claims."""
+    shape, _, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
+    return shape, dtype
 
 
 def _no_arrays(error: type[CovarionError], path: str | Path, reason: object) -> CovarionError:

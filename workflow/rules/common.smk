@@ -6,6 +6,7 @@ import re
 
 from data.errors import CovarionError
 from snakemake.exceptions import WorkflowError
+from workflow import resources as needs
 from workflow.plan import Plan, source_digest
 from workflow.structure_files import local_input, structure_at
 from workflow.run_record import protein_rows, run_settings, write_overview_of
@@ -64,7 +65,50 @@ def megabytes(base, factor):
     """Memory that grows with the size of the inputs and with each retry."""
 
     def ask(wildcards, input, attempt):
-        return int(attempt * (base + factor * input.size_mb))
+        return needs.memory_mb(base + factor * input.size_mb, attempt)
+
+    return ask
+
+
+def sizes_of(input):
+    """N and L of each alignment among the inputs of a job."""
+    return needs.alignment_sizes(
+        path for path in input if path.endswith("/alignment.npz")
+    )
+
+
+def inference_memory(wildcards, input, attempt, threads):
+    return needs.memory_mb(
+        needs.inference_mb(sizes_of(input), config["dca"]["methods"], threads),
+        attempt,
+    )
+
+
+def inference_time(wildcards, input, attempt, threads):
+    return needs.minutes(
+        needs.inference_seconds(sizes_of(input), config["dca"]["methods"], threads),
+        attempt,
+    )
+
+
+def refinement_memory(wildcards, input, attempt):
+    return needs.memory_mb(needs.refinement_mb(sizes_of(input)), attempt)
+
+
+def refinement_time(wildcards, input, attempt, threads):
+    return needs.minutes(needs.refinement_seconds(sizes_of(input), threads), attempt)
+
+
+def gpu_to_train(name):
+    return needs.gpu_request(name, config["cluster"])
+
+
+def gpu_to_predict(name):
+    """A GPU for a prediction of many columns."""
+
+    def ask(wildcards, input):
+        length = max((columns for _, columns in sizes_of(input)), default=0)
+        return needs.gpu_request(name, config["cluster"], length)
 
     return ask
 

@@ -23,7 +23,7 @@ rule prepare_alignment:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(1000, 200),
+        mem_mb=megabytes(500, 200),
         runtime=20,
     params:
         cell=lambda w: PLAN.row(w.protein).alignment,
@@ -54,8 +54,8 @@ rule infer_couplings:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(3000, 400),
-        runtime=240,
+        mem_mb=inference_memory,
+        runtime=inference_time,
     params:
         settings={k: v for k, v in config["dca"].items() if k != "keep_couplings"},
         version=PLAN.dca_version,

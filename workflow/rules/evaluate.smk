@@ -24,7 +24,7 @@ rule import_maps:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(1000, 50),
+        mem_mb=megabytes(500, 50),
         runtime=10,
     params:
         maps=lambda w: PLAN.row(w.protein).maps,
@@ -47,7 +47,7 @@ rule score_maps:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(1000, 50),
+        mem_mb=megabytes(500, 50),
         runtime=10,
     params:
         code=source_digest("data"),
@@ -74,7 +74,7 @@ rule write_report:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(1000, 50),
+        mem_mb=megabytes(500, 50),
         runtime=10,
     params:
         settings=run_settings(PLAN),

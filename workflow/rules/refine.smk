@@ -29,8 +29,8 @@ rule build_dataset:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(3000, 400),
-        runtime=60,
+        mem_mb=refinement_memory,
+        runtime=refinement_time,
     params:
         settings=PLAN.example_settings,
     script:
@@ -50,7 +50,7 @@ rule simulate_family:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(3000, 400),
+        mem_mb=megabytes(1000, 400),
         runtime=60,
     params:
         rows=config["train"]["simulated_rows"],
@@ -70,7 +70,7 @@ rule simulate_folds:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(3000, 1),
+        mem_mb=megabytes(1000, 1),
         runtime=240,
     params:
         folder=config["train"]["folds"]["folder"],
@@ -96,6 +96,8 @@ rule train_refiner:
     resources:
         mem_mb=megabytes(4000, 1),
         runtime=1440,
+        gpu=gpu_to_train("gpu"),
+        gres=gpu_to_train("gres"),
     params:
         files=lambda w: PLAN.training_files(w.fold),
         start=PLAN.start_file,
@@ -119,8 +121,10 @@ rule refine_contacts:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(3000, 400),
-        runtime=60,
+        mem_mb=refinement_memory,
+        runtime=refinement_time,
+        gpu=gpu_to_predict("gpu"),
+        gres=gpu_to_predict("gres"),
     params:
         name=lambda w: PLAN.refiner_name(w.refiner, w.protein),
         cluster=lambda w: PLAN.cluster(w.protein),

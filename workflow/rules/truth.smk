@@ -17,7 +17,7 @@ rule map_structure:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(1000, 50),
+        mem_mb=megabytes(500, 50),
         runtime=20,
     params:
         cells=lambda w: [part.cell for part in PLAN.row(w.protein).structures],

@@ -1,0 +1,117 @@
+"""What jobs ask a cluster for: memory and time from N sequences and L columns, a GPU where it is configured.
+
+Numbers are upper bounds with room: a job that asks too little is killed, one that asks too much waits. Memory
+is counted from arrays (`dca.memory`) or fitted to benchmark files of the families in `docs/results.md`; each
+retry asks for as much again. A job may hold several alignments, one after the other: it needs the memory of
+the largest and the time of all.
+"""
+
+import functools
+import math
+import os
+from collections.abc import Iterable, Sequence
+
+from data.errors import CovarionError
+from data.store import open_arrays
+from dca.memory import predicted_bytes
+
+NESTED_MB = 370  # the Snakemake that runs a job on its node, resident beside the job itself
+START_MB = 330  # Python, its libraries, and numba where it has to compile
+_ROOM = 1.25
+_TORCH_MB = 300  # what torch holds beyond that
+_PIXEL = 3200  # bytes per squared column that features and the network hold (1,200 MB at L = 574)
+
+Sizes = Sequence[tuple[int, int]]
+
+
+def alignment_sizes(paths: Iterable[str]) -> list[tuple[int, int]]:
+    """N and L of ``alignment.npz`` files, from their headers.
+
+    Returns
+    -------
+    list of (int, int)
+        (0, 0) for a file that cannot be read: its job is to say so, not the scheduler's.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file does not exist yet; Snakemake then asks again when it does.
+    """
+    return [_size(path, os.stat(path).st_mtime_ns) for path in map(str, paths)]
+
+
+@functools.lru_cache(maxsize=100_000)
+def _size(path: str, changed: int) -> tuple[int, int]:
+    try:
+        with open_arrays(path) as arrays:
+            rows, length = arrays.shape("tokens")
+    except (CovarionError, ValueError):
+        return 0, 0
+    return rows, length
+
+
+def memory_mb(size: float, attempt: int = 1) -> int:
+    """Megabytes to ask for by a job whose arrays take `size` of them.
+
+    Parameters
+    ----------
+    size : float
+        MB beyond the interpreter and its libraries.
+    attempt : int
+        1 for the first try; what the job itself needs is asked for as often.
+    """
+    return NESTED_MB + math.ceil(attempt * (START_MB + size))
+
+
+def minutes(seconds: float, attempt: int = 1) -> int:
+    """Minutes to ask for, ten at least: queues and slow file systems take their part."""
+    return math.ceil(attempt * max(10.0, 5.0 + seconds / 60))
+
+
+def inference_mb(sizes: Sizes, methods: Iterable[str], threads: int = 1) -> float:
+    """Memory of the methods' arrays for the largest of the alignments, MB."""
+    methods = list(methods)
+    found = [predicted_bytes(m, *size, threads) for m in methods for size in sizes]
+    return _ROOM * max(found, default=0) / 1e6
+
+
+def inference_seconds(sizes: Sizes, methods: Iterable[str], threads: int = 1) -> float:
+    """Time to infer couplings, one alignment after the other.
+
+    Pseudolikelihood takes up to 5e-7 N L^2 s on one core; Boltzmann learning some fifty times as long.
+    """
+    each = {"mi": 0.1, "plm": 1.0, "plm-asymmetric": 1.5, "boltzmann": 50.0}
+    share = sum(each.get(method, 0.2) for method in methods)
+    work = sum(share * 1e-6 * length**2 * (rows + 500) + 1e-9 * length * rows**2 for rows, length in sizes)
+    return 30 * len(sizes) + work / threads
+
+
+def refinement_mb(sizes: Sizes) -> float:
+    """Memory of a network's features and its pass over the largest of the alignments, MB."""
+    return (
+        _TORCH_MB + max((_PIXEL * length**2 + 3 * rows * length for rows, length in sizes), default=0) / 1e6
+    )
+
+
+def refinement_seconds(sizes: Sizes, threads: int = 1) -> float:
+    """Time to compute features and to refine, one alignment after the other."""
+    work = sum(1e-3 * length**2 + 1e-9 * length * rows**2 for rows, length in sizes)
+    return 60 * len(sizes) + work / threads
+
+
+def gpu_request(name: str, cluster: dict, length: int | None = None) -> int | str | None:
+    """What a job asks for under the resource `name`, or None where it asks for nothing.
+
+    Parameters
+    ----------
+    name : {"gpu", "gres"}
+        ``gpu`` becomes ``--gpus=1`` of Slurm, ``gres`` becomes ``--gres=gpu:1``: clusters differ.
+    cluster : dict
+        Section of the configuration: ``gpu`` names the resource that is used, or ``none``; predictions of
+        fewer columns than ``gpu_columns`` ask for nothing.
+    length : int, optional
+        Columns of the largest alignment of a prediction; None for training.
+    """
+    if cluster["gpu"] != name or (length is not None and length < cluster["gpu_columns"]):
+        return None
+    return 1 if name == "gpu" else "gpu:1"
