@@ -100,7 +100,7 @@ def lint() -> int:
 
 
 def soak(*extra: str) -> int:
-    """The tests that kill downloads, fifty times instead of three, and runs and jobs on Slurm, thirty times."""
+    """The tests that kill downloads fifty times, and runs and jobs on Slurm thirty times, not three."""
     os.environ["SOAK"] = os.environ.get("SOAK", "50")
     os.environ["SOAK_SLURM"] = os.environ.get("SOAK_SLURM", "30")
     downloads = run(*TESTS, "tests/test_data_client.py", "-k", "killed", *extra)

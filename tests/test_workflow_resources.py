@@ -39,8 +39,7 @@ def test_a_file_to_come_is_told_from_one_that_is_broken(tmp_path):
     assert resources.alignment_sizes([str(path)]) == [(0, 0)]
 
 
-# N, L, then seconds and peak MB of infer_couplings and of refine_contacts, from benchmark files of runs on two
-# busy cores
+# N, L, then seconds and peak MB of infer_couplings and of refine_contacts in benchmark files of runs
 MEASURED = [
     (156, 49, 3, 181, 10, 467),
     (8693, 53, 45, 207, 14, 468),

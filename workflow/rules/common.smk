@@ -73,7 +73,7 @@ def megabytes(base, factor):
 def sizes_of(input):
     """N and L of each alignment among the inputs of a job."""
     return needs.alignment_sizes(
-        path for path in input if path.endswith("/alignment.npz")
+        path for path in input if path.endswith("alignment.npz")
     )
 
 
