@@ -11,7 +11,7 @@ from data.store import load_arrays, save_arrays
 from dca.couplings import Couplings, pair_index
 from dca.gauge import zero_sum
 from dca.maps import apc, direct_information, frobenius, mutual_information
-from dca.memory import require_memory
+from dca.memory import require_memory, uncertainty_bytes
 from dca.weights import effective_number, sequence_weights
 
 logger = logging.getLogger(__name__)
@@ -135,6 +135,8 @@ def infer_maps(
     identity: float = 0.8,
     pseudocount: float = 0.5,
     device: str = "cpu",
+    nulls: int = 0,
+    seed: int = 0,
 ) -> None:
     """Run all methods on an ``alignment.npz`` and write weights, maps, couplings and contact blocks.
 
@@ -149,12 +151,16 @@ def infer_maps(
         Rows at least this identical share one vote.
     pseudocount, device
         See `Settings`.
+    nulls, seed : int
+        Alignments of independent sites that ``plm`` is tested against (`dca.significance`), each of which
+        takes as long as its own inference; 0 leaves the test out.
     """
     settings = Settings(pseudocount, device)
     tokens = load_arrays(alignment)["tokens"]
     for method in methods:
         if method != "plm" or device == "cpu":  # a device looks after its own memory
-            require_memory(method, *tokens.shape)
+            extra = uncertainty_bytes(tokens.shape[1]) if method == "plm" and nulls else 0
+            require_memory(method, *tokens.shape, extra=extra)
     weights = sequence_weights(tokens, identity)
     neff = effective_number(weights)
     logger.info("N = %d, L = %d, Neff = %.1f at %g identity", *tokens.shape, neff, identity)
@@ -164,15 +170,38 @@ def infer_maps(
         model, found = infer(tokens, weights, method, settings)
         maps |= found
         if method == "plm" and model is not None:
-            _save_couplings(model, found["plm"], outputs)
+            tested = _tested(tokens, weights, found["plm"], settings, nulls, seed) if nulls else {}
+            _save_couplings(model, found["plm"], outputs, tested)
     save_arrays(outputs["maps"], **maps)
     save_arrays(outputs["weights"], weights=weights, neff=np.float32(neff), identity=np.float32(identity))
 
 
-def _save_couplings(model: Couplings, score: np.ndarray, outputs: dict[str, str]) -> None:
+def _tested(
+    tokens: np.ndarray, weights: np.ndarray, score: np.ndarray, settings: Settings, nulls: int, seed: int
+) -> dict[str, Any]:
+    """Significance of the couplings as ``contacts.npz`` holds it; empty where no pair is far enough apart."""
+    from dca.significance import coupling_significance
+
+    if tokens.shape[1] <= MIN_SEPARATION:
+        return {}
+
+    def map_of(tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return infer(tokens, weights, "plm", settings)[1]["plm"]
+
+    rng = np.random.default_rng(seed)
+    found = coupling_significance(tokens, weights, map_of, rng, nulls, score, MIN_SEPARATION)
+    message = "%d nulls: the smallest possible p is %.2g, in the smallest stratum %.2g"
+    logger.info(message, found.nulls, found.smallest_p, found.coarsest_p)
+    numbers = {"smallest_p": np.float64(found.smallest_p), "coarsest_p": np.float64(found.coarsest_p)}
+    return {"p": found.p, "q": found.q, "nulls": np.int32(found.nulls)} | numbers
+
+
+def _save_couplings(
+    model: Couplings, score: np.ndarray, outputs: dict[str, str], tested: dict[str, Any]
+) -> None:
     first, second = np.triu_indices(model.length, MIN_SEPARATION)
     best = np.argsort(-score[first, second], kind="stable")[: BLOCKS_PER_COLUMN * model.length]
     pairs = np.stack([first[best], second[best]], axis=1).astype(np.int32)
     places = pair_index(pairs[:, 0].astype(np.int64), pairs[:, 1].astype(np.int64), model.length)
-    save_arrays(outputs["contacts"], pairs=pairs, blocks=model.couplings[places, :GAP, :GAP])
+    save_arrays(outputs["contacts"], pairs=pairs, blocks=model.couplings[places, :GAP, :GAP], **tested)
     save_arrays(outputs["couplings"], fields=model.fields, couplings=model.couplings, letters=LETTERS)

@@ -19,10 +19,18 @@ def learned_proteins(card: dict[str, Any]) -> set[str]:
     )
 
 
+def tuning_proteins(card: dict[str, Any]) -> set[str]:
+    """Proteins that chose the weights and calibrated their probabilities."""
+    begun = card.get("start")
+    return set(card.get("tune", {}).get("proteins", [])) | (
+        tuning_proteins(begun["card"]) if begun else set()
+    )
+
+
 def tuning_names(card: dict[str, Any]) -> set[str]:
     """Proteins and clusters that chose the weights and calibrated their probabilities."""
-    begun, tune = card.get("start"), card.get("tune", {})
-    own = set(tune.get("clusters", [])) | set(tune.get("proteins", []))
+    begun = card.get("start")
+    own = set(card.get("tune", {}).get("clusters", [])) | tuning_proteins(card)
     return own | (tuning_names(begun["card"]) if begun else set())
 
 

@@ -1,5 +1,6 @@
 """From features to calibrated contact probabilities and distance distributions."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from nets.dataset import cut_pixels
 from nets.features import Features, compute_features
 from nets.model import Refiner, contact_logit
 from nets.probability import calibrated
+from nets.relatives import search_families
+from nets.shipped import find_weights
 from nets.stream import STRIP_PIXELS, stream_trunk
 
 
@@ -93,11 +96,19 @@ def refine_file(
     name : str
         What reports call them.
     protein, cluster : str
-        Names in the protein table; ``learned`` says how the weights know them, see `nets.card.acquaintance`.
+        Names in the protein table; ``learned`` says how the weights know them, see `nets.card.acquaintance`,
+        else what `nets.relatives.search_families` finds by sequence.
     """
     torch.set_num_threads(threads)
     loaded = load_refiner(refiner, choose_device(device))
-    features = compute_features(load_arrays(alignment)["tokens"], loaded.model.config.pair_maps)
-    prediction = predict(loaded, features)
-    learned = acquaintance(loaded.card, protein, cluster)
-    save_arrays(out, **vars(prediction), weights=name, weights_sha256=loaded.sha256, learned=learned)
+    tokens = load_arrays(alignment)["tokens"]
+    prediction = predict(loaded, compute_features(tokens, loaded.model.config.pair_maps))
+    kin = search_families(tokens, find_weights(refiner), loaded.card)
+    save_arrays(
+        out,
+        **vars(prediction),
+        weights=name,
+        weights_sha256=loaded.sha256,
+        learned=acquaintance(loaded.card, protein, cluster) or kin["learned"],
+        homology=json.dumps(kin),
+    )

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from data.errors import CovarionError
 from data.families import CLUSTER
+from data.homology import save_families
 from data.store import atomic_path, save_text
 from nets.calibrate import fit_calibration, tuning_scores
 from nets.card import learned_clusters
@@ -25,6 +26,8 @@ from nets.config import RefinerConfig, TrainConfig, as_metadata, from_metadata
 from nets.dataset import Example, by_cluster, check_split, example_at, random_crop
 from nets.losses import refiner_loss
 from nets.model import Refiner
+from nets.relatives import families_file, families_of, known_families, merged
+from nets.shipped import find_weights
 
 logger = logging.getLogger(__name__)
 
@@ -289,7 +292,8 @@ def train_refiner(
     files : sequence of dict
         ``protein``, ``path``, ``cluster`` and ``split`` of each example.
     out : path
-        ``weights.safetensors`` in the folder of the run.
+        ``weights.safetensors`` in the folder of the run; the families that were learned from are listed
+        beside it, see `nets.relatives`.
     model, settings : dict
         Fields of :class:`nets.config.RefinerConfig` and :class:`nets.config.TrainConfig`.
     start : str
@@ -304,6 +308,8 @@ def train_refiner(
     )
     trainer.run()
     trainer.finish(data_card(examples, begun))
+    families = [*(known_families(find_weights(start)) if start else []), *families_of(examples)]
+    save_families(families_file(out), merged(families))
     # Weights that are whole need no checkpoint: asked for again, they are trained again.
     (Path(out).parent / "checkpoint.safetensors").unlink()
 

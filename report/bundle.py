@@ -69,6 +69,7 @@ def _lists(protein: Protein, name: str, folder: Path) -> list[Path]:
         probability=protein.probability,
         residue=protein.truth.get("residue"),
         distance=protein.distance,
+        coupling=tuple(protein.contacts.get(name) for name in ("p", "q")),
         top=3 * protein.length,
         **shared,
     )
@@ -115,6 +116,16 @@ def everything(protein: Protein) -> dict[str, np.ndarray]:
     arrays |= {f"raw_{name}": np.asarray(values, np.float32) for name, values in protein.raw.items()}
     arrays |= {
         f"true_{name}": protein.truth[name] for name in ("distance", "resolved", "residue") if protein.truth
+    }
+    arrays |= {
+        f"homology_{name}": refined["homology"]
+        for name, refined in protein.refined.items()
+        if "homology" in refined
+    }
+    arrays |= {
+        f"coupling_{name}": protein.contacts[name]
+        for name in ("p", "q", "smallest_p", "coarsest_p", "nulls")
+        if name in protein.contacts
     }
     if "assembly_distance" in protein.truth:
         arrays["true_assembly_distance"] = protein.truth["assembly_distance"]

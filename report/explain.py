@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from report.exports import ranking
-from report.methods import CONTACT_DISTANCE
+from report.methods import CONTACT_DISTANCE, MIN_SEPARATION
 
 NEAR = 12.0  # angstrom
 GAP_RICH = 0.5
@@ -60,6 +60,8 @@ def reason_masks(
     gaps: np.ndarray,
     assembly: np.ndarray | None = None,
     elsewhere: np.ndarray | None = None,
+    same: np.ndarray | None = None,
+    min_separation: int = MIN_SEPARATION,
 ) -> dict[str, tuple[str, np.ndarray]]:
     """Pairs that each reason covers.
 
@@ -74,12 +76,16 @@ def reason_masks(
         Smallest distances over all copies of the protein in the assembly.
     elsewhere : float [L, L], optional
         Smallest distances over further structures.
+    same : bool [L, L], optional
+        Pairs at the same place of two internal repeats, from `report.repeats.find_repeats`.
+    min_separation : int
+        Smallest ``j - i`` of a contact that a pair may be taken for in a repeat.
 
     Returns
     -------
     dict
         Name to (meaning, bool [L, L]), in the order of display; ``assembly`` and ``elsewhere`` only with
-        their distances.
+        their distances, ``repeat`` and ``moved`` only where there are repeats.
     """
     masks = {"near": (f"closer than {NEAR:g} Å", distance < NEAR)}
     if assembly is not None:
@@ -87,6 +93,8 @@ def reason_masks(
         masks["assembly"] = text, assembly < CONTACT_DISTANCE
     if elsewhere is not None:
         masks["elsewhere"] = "a contact in another structure of the row", elsewhere < CONTACT_DISTANCE
+    if same is not None and same.any():
+        masks |= _repeat_masks(same, distance, min_separation)
     rich = _widened(gaps > GAP_RICH, GAP_REACH)
     masks["gaps"] = (
         f"within {GAP_REACH} position of a column with more than {100 * GAP_RICH:.0f} % gaps",
@@ -98,6 +106,26 @@ def reason_masks(
         lost[:, None] | lost[None],
     )
     return masks
+
+
+def _repeat_masks(
+    same: np.ndarray, distance: np.ndarray, min_separation: int
+) -> dict[str, tuple[str, np.ndarray]]:
+    """Pairs that two copies of a repeat may be mixed up in: alignments can shift by a copy.
+
+    ``repeat``: the two stand at the same place of two copies, give or take one position along the chain.
+    ``moved``: with one of the two moved to its place in another copy, it is a contact.
+    """
+    wide = same.copy()
+    wide[:, 1:] |= same[:, :-1]
+    wide[:, :-1] |= same[:, 1:]
+    at = np.arange(len(same))
+    contact = (distance < CONTACT_DISTANCE) & (np.abs(at[:, None] - at) >= min_separation)
+    moved = (same.astype(np.float32) @ contact.astype(np.float32)) > 0
+    return {
+        "repeat": ("at the same place of two repeats of the sequence, give or take one", wide | wide.T),
+        "moved": ("a contact once one of the two is moved to another repeat", moved | moved.T),
+    }
 
 
 def _widened(flags: np.ndarray, reach: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from report.methods import CONTACT_DISTANCE, MIN_SEPARATION
 
 CSV_COLUMNS = (
     *("i", "aa_i", "j", "aa_j", "score", "probability"),
-    *("residue_i", "residue_j", "distance", "uniprot_i", "uniprot_j"),
+    *("residue_i", "residue_j", "distance", "uniprot_i", "uniprot_j", "coupling_p", "coupling_q"),
 )
 _LINE = 50
 _HEADER = ("TARGET", "AUTHOR", "METHOD", "REMARK", "MODEL")
@@ -319,6 +319,7 @@ def write_csv(
     min_separation: int = MIN_SEPARATION,
     top: int | None = None,
     uniprot: np.ndarray | None = None,
+    coupling: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
 ) -> None:
     """Write the pairs of a map as CSV, best first.
 
@@ -346,6 +347,8 @@ def write_csv(
         Smallest ``j - i``, and how many pairs to list (all by default).
     uniprot : int [L], optional
         UniProt numbers, 0 where unknown.
+    coupling : (float [L, L], float [L, L]), optional
+        p and q of the couplings of ``plm``, whichever map orders the pairs; NaN where not tested.
     """
     _check(query, values, "score", path)
     ranked = ranking(values, min_separation, top)
@@ -357,7 +360,8 @@ def write_csv(
         row += [_cell(probability, i, j, ".6f")]
         row += ["", ""] if residue is None else [residue[i], residue[j]]
         numbers = ["", ""] if uniprot is None else [uniprot[i] or "", uniprot[j] or ""]
-        table.writerow([*row, _cell(distance, i, j, ".2f"), *numbers])
+        significance = [_cell(tested, i, j, ".3g") for tested in coupling]
+        table.writerow([*row, _cell(distance, i, j, ".2f"), *numbers, *significance])
     store.save_text(path, text.getvalue())
 
 

@@ -13,6 +13,8 @@ LEARNED = {
     "protein": "learned from this protein",
     "cluster": "learned from homologues of this protein",
     "tuned": "were chosen and calibrated on homologues of this protein",
+    "homologue": "learned from a family homologous to this protein by sequence",
+    "tuned-homologue": "were chosen and calibrated on a family homologous to this protein by sequence",
 }
 
 

@@ -11,6 +11,7 @@ from data.errors import CovarionError
 from data.models import MODEL
 from data.truth_file import kind_of_truth
 from report import figures
+from report.kin import Kinship, overall, read_kinship
 from report.methods import LEARNED, best_method, ordered
 from report.payload import score_maps
 
@@ -36,6 +37,8 @@ class Outcome:
         Content of failure.json.
     length, n_seq : int or None
         Query residues and sequences.
+    first_index : int
+        Number of the first query residue.
     neff : float or None
         Effective sequences.
     scores : list of dict
@@ -48,6 +51,8 @@ class Outcome:
         Address of its page, relative to the overview.
     learned : dict of str to str
         How the weights of a refined method know the protein, where they do (`report.methods.LEARNED`).
+    kin : Kinship or None
+        What is known of homologues among the families behind the weights; None without refined maps.
     """
 
     row: dict[str, Any]
@@ -56,6 +61,7 @@ class Outcome:
     stage: str = ""
     failure: dict[str, Any] = field(default_factory=dict)
     length: int | None = None
+    first_index: int = 1
     n_seq: int | None = None
     neff: float | None = None
     scores: list[dict[str, Any]] = field(default_factory=list)
@@ -63,6 +69,7 @@ class Outcome:
     thumbnail: str = ""
     page: str = ""
     learned: dict[str, str] = field(default_factory=dict)
+    kin: Kinship | None = None
 
     @property
     def name(self) -> str:
@@ -151,7 +158,9 @@ def _read_depth(folder: Path, outcome: Outcome) -> None:
     if not (folder / "alignment.npz").exists():
         outcome.status, outcome.reason = INCOMPLETE, "no result yet: alignment.npz is missing"
         return
-    outcome.n_seq, outcome.length = store.load_arrays(folder / "alignment.npz")["tokens"].shape
+    alignment = store.load_arrays(folder / "alignment.npz")
+    outcome.n_seq, outcome.length = alignment["tokens"].shape
+    outcome.first_index = int(alignment.get("first_index", 1))
     outcome.neff = float(store.load_arrays(folder / "weights.npz")["neff"])
 
 
@@ -168,11 +177,14 @@ def _read_scores(folder: Path, outcome: Outcome) -> None:
 
 
 def _read_learned(folder: Path, outcome: Outcome) -> None:
+    kinships = []
     for path in sorted(folder.glob("refined*.npz")):
         with store.open_arrays(path) as arrays:
-            how = str(arrays["learned"]) if "learned" in arrays else ""
-        if how in LEARNED:
+            told = {name: arrays[name] for name in ("weights", "learned", "homology") if name in arrays}
+        kinships.append(read_kinship(path.stem, told, outcome.first_index))
+        if (how := str(told.get("learned", ""))) in LEARNED:
             outcome.learned[path.stem] = how
+    outcome.kin = overall(kinships)
 
 
 def _read_maps(folder: Path, outcome: Outcome) -> None:

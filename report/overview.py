@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def write_overview(
         sections=_sections(outcomes),
         learned=_learned(outcomes),
         learned_words=LEARNED,
+        kin_words=Counter(outcome.kin.word for outcome in outcomes if outcome.kin),
         by_depth=_by_depth(outcomes, methods),
         cuts=MAIN_CUTS,
         reference=_REFERENCE,

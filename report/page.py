@@ -16,9 +16,12 @@ from report.comparisons import MEASURES, REFERENCES, comparison_tables, first_ch
 from report.evidence import expected_precision, next_depth, profile
 from report.explain import Explained, explained, reason_masks
 from report.exports import ranking
+from report.kin import read_kinship
 from report.methods import CONTACT_DISTANCE, CUTS, LEARNED, MIN_SEPARATION, best_method, styles
-from report.payload import Protein, json_text, load_protein, pack_protein
+from report.payload import Protein, json_text, load_protein, pack_protein, pack_repeats
 from report.rendering import flattened, percent, render
+from report.repeats import Repeats, find_repeats, repeat_words
+from report.significance import pack_significance, tested_couplings
 
 
 def write_page(
@@ -72,6 +75,8 @@ def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[
     looks = styles(subject.maps)
     scores = first_chain(compared, subject.kind)
     names = {"chain": structure_name(subject), "assembly": str(subject.truth.get("assembly", ""))}
+    repeats = find_repeats(profile(subject.tokens, subject.weights)[0], float(subject.weights.sum()))
+    masks = _masks(subject, repeats)
     return {
         "measure": MEASURES[subject.kind],
         "reference": REFERENCES[subject.kind],
@@ -96,11 +101,16 @@ def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[
         "structure_name": structure_name(subject),
         "has_secondary": subject.backbone is not None and any(subject.backbone.secondary),
         "assembly_words": _assembly_words(subject),
-        "explained": _explained(subject),
+        "explained": _explained(subject, masks),
+        "repeat_words": repeat_words(repeats, subject.first_index),
+        "tested": tested_couplings(subject),
         "weights": _weights_used(subject),
         "learned": [acquaintance_text(name, arrays) for name, arrays in subject.refined.items()],
-        "unknown_weights": _unknown_weights(subject),
-        "payload": pack_protein(subject),
+        "kinships": [
+            read_kinship(name, arrays, subject.first_index) for name, arrays in subject.refined.items()
+        ],
+        "payload": pack_protein(subject)
+        | {"significance": pack_significance(subject), "repeats": pack_repeats(subject, masks)},
     }
 
 
@@ -268,6 +278,7 @@ def _top_rows(protein: Protein) -> list[dict[str, Any]]:
                 "separation": int(j - i),
                 "score": float(score),
                 "probability": None if protein.probability is None else float(protein.probability[i, j]),
+                "q": None if protein.coupling_q is None else float(protein.coupling_q[i, j]),
                 "distance": shown,
             }
         )
@@ -320,13 +331,26 @@ def _assembly_words(protein: Protein) -> str:
     return "The structure is not known to hold further copies of the protein."
 
 
-def _explained(protein: Protein) -> list[Explained]:
+def _masks(protein: Protein, repeats: Repeats) -> dict[str, tuple[str, np.ndarray]]:
+    """Pairs that each reason of false positives covers; empty without a structure."""
+    if protein.distance is None:
+        return {}
+    _, gaps = profile(protein.tokens, protein.weights)
+    return reason_masks(
+        protein.distance,
+        protein.truth["resolved"],
+        gaps,
+        protein.truth.get("assembly_distance"),
+        protein.elsewhere,
+        repeats.same,
+        protein.min_separation,
+    )
+
+
+def _explained(protein: Protein, masks: dict[str, tuple[str, np.ndarray]]) -> list[Explained]:
     """Reasons of the false positives of the leading methods; empty without a structure."""
     if protein.distance is None:
         return []
-    _, gaps = profile(protein.tokens, protein.weights)
-    assembly = protein.truth.get("assembly_distance")
-    masks = reason_masks(protein.distance, protein.truth["resolved"], gaps, assembly, protein.elsewhere)
     return [
         explained(name, protein.maps[name], protein.distance, masks, protein.min_separation)
         for name in leading_methods(protein)
@@ -351,12 +375,6 @@ def acquaintance_text(method: str, arrays: dict[str, np.ndarray]) -> str:
     how = LEARNED.get(str(arrays.get("learned", "")))
     warning = f"The weights of {method} ({weights}) {how}: its precision here says little about new proteins."
     return warning if how else ""
-
-
-def _unknown_weights(protein: Protein) -> list[str]:
-    """Weights whose data card names neither the protein nor its cluster; homologues may be in it."""
-    known = [arrays for arrays in protein.refined.values() if str(arrays.get("learned", "")) not in LEARNED]
-    return list(dict.fromkeys(str(arrays.get("weights", "unknown")) for arrays in known))
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:

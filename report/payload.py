@@ -116,6 +116,11 @@ class Protein:
         return None if further is None else np.fmin.reduce(further)
 
     @property
+    def coupling_q(self) -> np.ndarray | None:
+        """False discovery rate of each coupling [L, L], NaN where untested; None without a test."""
+        return self.contacts.get("q")
+
+    @property
     def best(self) -> str:
         """Method that the page opens with."""
         return best_method(self.maps)
@@ -301,6 +306,17 @@ def _pack_structure(backbone: Backbone | None) -> dict[str, Any] | None:
         "step": step,
         "missing": -_FARTHEST,
         "secondary": [str(code) for code in backbone.secondary],
+    }
+
+
+def pack_repeats(protein: Protein, masks: dict[str, tuple[str, np.ndarray]]) -> dict[str, str]:
+    """Pairs among the best 3 L of any method that the reasons ``repeat`` and ``moved`` cover, where given."""
+    top = [ranking(values, protein.min_separation, 3 * protein.length) for values in protein.maps.values()]
+    i, j = (np.concatenate([getattr(best, end) for best in top]) for end in ("i", "j"))
+    return {
+        name: base64_of(np.unique(pair_number(i, j, protein.length)[masks[name][1][i, j]]))
+        for name in ("repeat", "moved")
+        if name in masks
     }
 
 

@@ -29,7 +29,7 @@ def environment() -> jinja2.Environment:
     made.filters.update(
         fixed=fixed, thousands=thousands, pretty=pretty, readable_time=readable_time, script_json=script_json
     )
-    made.filters["percent"] = percent
+    made.filters.update(percent=percent, scientific=scientific)
     made.globals.update(source=source, vendored=vendored)
     return made
 
@@ -94,6 +94,13 @@ def fixed(value: float | None, digits: int = 2) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     return f"{value:.{digits}f}"
+
+
+def scientific(value: float | None) -> str:
+    """A small number with one digit, as ``0.02`` or ``3e-05``; an en dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{value:.1g}" if value >= 0.001 or value == 0 else f"{value:.0e}"
 
 
 def percent(share: float | None) -> str:

@@ -30,6 +30,10 @@ COLUMNS = (
     "ceiling",
     "pairs",
     "contacts",
+    "kin",
+    "closest_family",
+    "closest_evalue",
+    "closest_identity",
     "reason",
 )
 MAIN_CUTS = ("L/5", "L/2", "L")
@@ -207,10 +211,21 @@ def summary_rows(outcomes: list[Outcome]) -> list[dict[str, Any]]:
             "neff": None if outcome.neff is None else f"{outcome.neff:.2f}",
             "depth_bin": outcome.depth_bin,
             "reason": " ".join(outcome.reason.split()),
-        }
+        } | _kin_cells(outcome)
         scores = [{name: row[name] for name in COLUMNS if name in row} for row in outcome.scores] or [{}]
         rows.extend(shared | {name: row[name] for name in row if name != "protein"} for row in scores)
     return rows
+
+
+def _kin_cells(outcome: Outcome) -> dict[str, str]:
+    """Whether a family behind the weights is homologous, and the closest one."""
+    if outcome.kin is None:
+        return {}
+    hit = outcome.kin.hit
+    cells = {"kin": outcome.kin.word, "closest_family": hit.get("family", "")}
+    if hit:
+        cells |= {"closest_evalue": f"{hit['evalue']:.2g}", "closest_identity": f"{hit['identity']:.2f}"}
+    return cells
 
 
 def summary_text(outcomes: list[Outcome]) -> str:

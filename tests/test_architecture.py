@@ -16,7 +16,7 @@ PACKAGES = {
 MAY_IMPORT_DCA = {"nets/features.py", "nets/experts.py", "nets/__main__.py"}
 ONLY_IN = {
     "httpx": {"data/client.py"},
-    "pyhmmer": {"data/jackhmmer.py"},
+    "pyhmmer": {"data/jackhmmer.py", "data/homology.py"},
     "tenacity": {"data/client.py"},
     "torch": {"nets/", "dca/device.py"},
     "numba": {"dca/"},

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import numpy as np
 import pytest
@@ -88,6 +89,23 @@ def test_proteins_that_the_weights_know_are_marked(run):
     assert "1 of the compared proteins flatter refined: its weights learned from homologues of them" in page
     assert page.count("refined: weights learned from homologues of this protein") == 1
     assert {o.name: o.learned for o in read_outcomes(*run)}["deep"] == {"refined": "cluster"}
+
+
+def test_homologues_stand_in_overview_and_summary(run):
+    path = run[0] / "deep" / "refined.npz"
+    hit = {"family": "<b>", "cluster": "c", "split": "train", "evalue": 2e-9, "identity": 0.41}
+    hit |= {"first": 0, "last": 30}
+    found = {"searched": 407, "missing": 0, "threshold": 1e-3, "homologues": 1, "hits": [hit]}
+    save_arrays(path, **load_arrays(path), homology=json.dumps(found))
+    page, text = overview(run)
+    assert 'data-kin="related"' in page
+    assert "&lt;b&gt;, E = 2e-09" in page
+    assert '<option value="related">related (1)</option>' in page
+    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+    told = {
+        (row["kin"], row["closest_family"], row["closest_evalue"]) for row in rows if row["protein"] == "deep"
+    }
+    assert told == {("related", "<b>", "2e-09")}
 
 
 def test_the_page_lists_links_failures_and_times(run):

@@ -134,6 +134,7 @@ def test_the_identity_of_the_weights_is_said(tmp_path, identity, said):
         ("protein", "learned from this protein"),
         ("cluster", "learned from homologues of this protein"),
         ("tuned", "were chosen and calibrated on homologues"),
+        ("homologue", "learned from a family homologous to this protein by sequence"),
         ("", ""),
         ("<b>", ""),
     ],
@@ -146,7 +147,7 @@ def test_what_the_weights_know_is_said(tmp_path, learned, said):
     page = (tmp_path / "report.html").read_text()
     assert ("data-learned" in page) == bool(said)
     assert f"The weights of refined (shipped-1) {said}" in page or not said
-    assert ('id="unknown-weights"' in page) != bool(said)
+    assert ('data-kin="related"' in page, 'data-kin="not searched"' in page) == (bool(said), not said)
 
 
 def table_rows(page):

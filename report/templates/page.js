@@ -12,6 +12,25 @@ const blocks = model.blocks && {
 const number = (value, digits) => (value === null || value === undefined ? MISSING : value.toFixed(digits));
 const queryName = (k) => `${model.query[k]}${k + model.first}`;
 const structureName = (k) => (model.residue && model.residue[k]) || MISSING;
+const repeated = pairSet(model.repeats.repeat); // of the best 3 L pairs alone
+const moved = pairSet(model.repeats.moved);
+const tested = model.significance && {
+  place: new Map(Array.from(new Uint32Array(buffer(model.significance.pairs)), (p, k) => [p, k])),
+  p: new Float32Array(buffer(model.significance.p)),
+  q: new Float32Array(buffer(model.significance.q)),
+};
+// p or q of a coupling: null where it was not tested or is larger than what is kept.
+function significanceOf(p, which) {
+  const place = tested ? tested.place.get(p) : undefined;
+  return place === undefined ? null : tested[which][place];
+}
+const tiny = (value) => (value < 0.001 ? value.toExponential(0) : value.toPrecision(1));
+function qText(p) {
+  const q = significanceOf(p, "q");
+  if (q !== null) return tiny(q);
+  const least = model.significance.above;
+  return apart(p) < model.minSeparation || least === null ? MISSING : `\u2265 ${tiny(least)}`;
+}
 const probabilityOf = (p) => (model.probability ? scoreOf(methods.get(model.probability), p) : null);
 
 let scene = { shown: [], below: null, sheet: null, cross: null };
@@ -98,6 +117,7 @@ function tableRow(p, rank) {
   const cells = [
     [rank], [queryName(i), i], [queryName(j), j], [structureName(i), i], [structureName(j), j], [j - i],
     [number(scoreOf(methods.get(state.method), p), 3)], [number(probabilityOf(p), 2)],
+    ...(tested ? [[qText(p), significanceOf(p, "q") ?? 1]] : []),
   ];
   for (const [text, value] of cells) {
     row.append(element("td", text, value === undefined || text === MISSING ? {} : { "data-value": value }));
@@ -126,6 +146,8 @@ function reasons(p) {
     ends.some((k) => Array.from({ length: 2 * reach + 1 }, (_, at) => k - reach + at).some((at) => at >= 0 && at < L && holds(at)));
   if (touchesCopy(p)) found.push("touches another copy in the assembly");
   if (elsewhere !== null && elsewhere.has(p)) found.push("a contact in another structure of the row");
+  if (repeated?.has(p)) found.push("at the same place of two repeats");
+  else if (moved?.has(p)) found.push("a contact once one end is moved to another repeat");
   if (around(model.reasons.gapReach, (k) => gaps[k] / 255 > model.reasons.gapRich)) found.push("near a gap-rich column");
   if (around(model.reasons.unresolvedReach, (k) => model.residue[k] === "")) found.push("near an unresolved residue");
   return found;
@@ -145,6 +167,10 @@ function facts(p) {
     ["rank in this range", rank ? `${rank} of ${ranked.order.length}` : "outside the range"],
   ];
   if (model.probability) rows.push([`probability (${model.probability})`, number(probabilityOf(p), 3)]);
+  if (tested) {
+    const chance = significanceOf(p, "p");
+    rows.push(["coupling against chance (plm)", `${chance === null ? "" : `p ${tiny(chance)}, `}q ${qText(p)}`]);
+  }
   if (distances) rows.push([model.kind === "model" ? "distance in the model" : "true distance", distanceText(p)]);
   const why = distances && !["hit", "unresolved"].includes(verdict(p)) ? reasons(p) : [];
   if (why.length) rows.push(["note", why.join("; ")]);
@@ -314,7 +340,7 @@ function fillTip(p) {
   const lines = [
     `${queryName(i)} \u2013 ${queryName(j)}${model.residue ? ` \u00b7 structure ${structureName(i)}, ${structureName(j)}` : ""}`,
     `alignment columns ${model.columns[i]}, ${model.columns[j]} \u00b7 ${rank ? `rank ${rank}` : "outside the range"}`,
-    `score ${number(scoreOf(methods.get(state.method), p), 3)}${model.probability ? ` \u00b7 p ${number(probabilityOf(p), 2)}` : ""}${
+    `score ${number(scoreOf(methods.get(state.method), p), 3)}${model.probability ? ` \u00b7 probability ${number(probabilityOf(p), 2)}` : ""}${tested ? ` \u00b7 q ${qText(p)}` : ""}${
       distances ? ` \u00b7 ${distanceText(p)}` : ""}`,
   ];
   tip.replaceChildren(...lines.map((line) => element("div", line)));
@@ -348,14 +374,15 @@ const keys = {
 };
 
 function saveCsv() {
-  const lines = ["i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance,uniprot_i,uniprot_j"];
+  const lines = ["i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance,uniprot_i,uniprot_j,coupling_p,coupling_q"];
   for (const p of scene.shown) {
     const [i, j] = [rowOf[p], columnOf[p]];
     const known = (value, digits) => (value === null ? "" : value.toFixed(digits));
     const residues = [i, j].map((k) => (model.residue ? model.residue[k] : ""));
     const score = scoreOf(methods.get(state.method), p).toPrecision(6);
     lines.push([i + model.first, model.query[i], j + model.first, model.query[j], score, known(probabilityOf(p), 6),
-      ...residues, known(distanceOf(p), 2), ...[i, j].map((k) => (model.uniprot && model.uniprot[k]) || "")].join(","));
+      ...residues, known(distanceOf(p), 2), ...[i, j].map((k) => (model.uniprot && model.uniprot[k]) || ""),
+      ...["p", "q"].map((which) => significanceOf(p, which)?.toPrecision(3) ?? "")].join(","));
   }
   const link = element("a", null, { download: `${model.protein}.${state.method}.csv` });
   link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));

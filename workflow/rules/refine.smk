@@ -86,6 +86,7 @@ rule train_refiner:
         start=lambda w: PLAN.start_file,
     output:
         f"{RESULTS}/model/{{fold}}/weights.safetensors",
+        f"{RESULTS}/model/{{fold}}/weights.families.tsv",
     log:
         f"{RESULTS}/model/logs/train_refiner-{{fold}}.log",
     benchmark:
