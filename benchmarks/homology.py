@@ -39,7 +39,7 @@ from nets.shipped import DEFAULT, PRETRAINED, find_weights  # noqa: E402
 
 log = logging.getLogger("homology")
 
-MOST_ROWS = 2000
+MOST_ROWS = 1000
 
 
 @functools.cache

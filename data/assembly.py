@@ -67,29 +67,53 @@ def read_assembly(chain: Chain, query: str, min_identity: float, min_coverage: f
     StructureError
         The assembly names an operator that is not there, or too many of them.
     """
+    own = query_positions(chain, map_query(query, chain, min_identity, min_coverage))
+    found = _copies(chain, query, own, min_identity, min_coverage)
+    if found is None:
+        return None
+    name, positions = found
+    distance = distances_between(own, own)
+    for position in positions:
+        step = distances_between(own, position)
+        distance = np.fmin(distance, np.fmin(step, step.T))
+    unresolved = np.isnan(own).any(axis=1)
+    distance[unresolved] = distance[:, unresolved] = np.nan
+    np.fill_diagonal(distance, np.where(unresolved, np.nan, 0))
+    return Assembly(distance, name, len(positions))
+
+
+def read_copies(chain: Chain, query: str, min_identity: float, min_coverage: float) -> list[np.ndarray]:
+    """Points of the query on each further copy of the chain in its assembly, float64 [L, 3] each.
+
+    They are in the frame of the chain as the file has it; the points are those that distances are measured
+    from, NaN where unresolved. Parameters and errors are those of `read_assembly`.
+    """
+    own = query_positions(chain, map_query(query, chain, min_identity, min_coverage))
+    found = _copies(chain, query, own, min_identity, min_coverage)
+    return [] if found is None else [one for one in found[1] if not np.array_equal(one, own, equal_nan=True)]
+
+
+def _copies(
+    chain: Chain, query: str, own: np.ndarray, min_identity: float, min_coverage: float
+) -> tuple[str, list[np.ndarray]] | None:
+    """Name of the assembly and points of all copies, the chain itself included, in the chain's frame."""
     structure, block, _ = parse_structure(chain.source)
     assemblies = assembly_places(block, chain.source) if block else {}
     name, places = next(((n, p) for n, p in assemblies.items() if chain.label in p), ("", {}))
     if not places:
         return None
-    own = query_positions(chain, map_query(query, chain, min_identity, min_coverage))
-    distance = distances_between(own, own)
-    here = _moved(own, places[chain.label][0])
-    copies = 0
+    turn, shift = places[chain.label][0]
+    positions = []
     for other in read_chains(chain.source):
         if other.label not in places or not _may_be_copy(structure, other, chain):
             continue
         position = _mapped(other, chain, query, own, min_identity, min_coverage)
         if position is None:
             continue
-        copies += len(places[other.label])
-        for operator in places[other.label]:
-            step = distances_between(here, _moved(position, operator))
-            distance = np.fmin(distance, np.fmin(step, step.T))
-    unresolved = np.isnan(own).any(axis=1)
-    distance[unresolved] = distance[:, unresolved] = np.nan
-    np.fill_diagonal(distance, np.where(unresolved, np.nan, 0))
-    return Assembly(distance, name, copies)
+        for number, operator in enumerate(places[other.label]):
+            itself = other.label == chain.label and number == 0
+            positions.append(own if itself else (_moved(position, operator) - shift) @ turn)
+    return name, positions
 
 
 def assembly_places(block: gemmi.cif.Block, source: str = "") -> dict[str, _Places]:

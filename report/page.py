@@ -18,10 +18,11 @@ from report.explain import Explained, explained, reason_masks
 from report.exports import ranking
 from report.kin import read_kinship
 from report.methods import CONTACT_DISTANCE, CUTS, LEARNED, MIN_SEPARATION, best_method, styles
-from report.payload import Protein, json_text, load_protein, pack_protein, pack_repeats
+from report.payload import Protein, json_text, load_protein, pack_protein, pack_repeats, pair_number
+from report.picture import pack_structure
 from report.rendering import flattened, percent, render
 from report.repeats import Repeats, find_repeats, repeat_words
-from report.significance import pack_significance, tested_couplings
+from report.significance import pack_significance, significant_couplings
 
 
 def write_page(
@@ -103,14 +104,15 @@ def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[
         "assembly_words": _assembly_words(subject),
         "explained": _explained(subject, masks),
         "repeat_words": repeat_words(repeats, subject.first_index),
-        "tested": tested_couplings(subject),
+        "tested": significant_couplings(subject),
         "weights": _weights_used(subject),
         "learned": [acquaintance_text(name, arrays) for name, arrays in subject.refined.items()],
         "kinships": [
             read_kinship(name, arrays, subject.first_index) for name, arrays in subject.refined.items()
         ],
         "payload": pack_protein(subject)
-        | {"significance": pack_significance(subject), "repeats": pack_repeats(subject, masks)},
+        | {"significance": pack_significance(subject), "repeats": pack_repeats(subject, masks)}
+        | {"structure": pack_structure(subject)},
     }
 
 
@@ -231,7 +233,14 @@ def _notes(protein: Protein) -> list[str]:
             f"The query matches the chain with {identity:.1%} identity over {coverage:.1%} of its residues."
         )
     listed = json_text(str(protein.truth.get("notes", "[]")))
-    return notes + [str(note) for note in (listed if isinstance(listed, list) else [listed]) if note]
+    return notes + [
+        _sentence(str(note)) for note in (listed if isinstance(listed, list) else [listed]) if note
+    ]
+
+
+def _sentence(text: str) -> str:
+    """A remark with a capital first and a full stop last."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _charts(protein: Protein, looks: dict[str, Any]) -> dict[str, list[figures.Chart]]:
@@ -269,6 +278,7 @@ def _top_rows(protein: Protein) -> list[dict[str, Any]]:
         rows.append(
             {
                 "rank": rank,
+                "pair": int(pair_number(i, j, protein.length)),
                 "i": f"{protein.query[i]}{i + protein.first_index}",
                 "j": f"{protein.query[j]}{j + protein.first_index}",
                 "residue_i": residue[i] if residue else "",

@@ -28,7 +28,6 @@ _FINE_LENGTH = 450  # longer maps are shaded in 255 steps instead of 65,535: the
 _UNKNOWN_DISTANCE = 65535
 _RAW = "_raw"
 _SAME_DISTANCE = 0.05  # angstrom
-_FARTHEST = 32767  # of int16; also marks an atom that is missing
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,8 @@ class Protein:
         Names of the sequences, empty where the file has none.
     backbone : Backbone or None
         Atoms of the chain; None where no structure file is given.
+    structure_file : str
+        File that they were read from.
     min_separation : int
         Smallest ``j - i`` of the contacts that are listed.
     """
@@ -83,6 +84,7 @@ class Protein:
     columns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     names: np.ndarray = field(default_factory=lambda: np.zeros(0, np.str_))
     backbone: Backbone | None = None
+    structure_file: str = ""
 
     @property
     def length(self) -> int:
@@ -159,6 +161,7 @@ def load_protein(name: str, files: dict[str, Any], min_separation: int = MIN_SEP
     maps |= {key: arrays["contact"] for key, arrays in refined.items()}
     given = store.load_arrays(files["weights"]) if files.get("weights") else {}
     truth = store.load_arrays(files["truth"]) if files.get("truth") else {}
+    backbone, structure_file = _backbone(files.get("structure"), str(alignment["query"]), truth)
     return Protein(
         name=name,
         query=str(alignment["query"]),
@@ -177,16 +180,17 @@ def load_protein(name: str, files: dict[str, Any], min_separation: int = MIN_SEP
         min_separation=min_separation,
         columns=alignment.get("columns", np.arange(tokens.shape[1], dtype=np.int32)),
         names=alignment.get("names", np.full(len(tokens), "")),
-        backbone=_backbone(files.get("structure"), str(alignment["query"]), truth),
+        backbone=backbone,
+        structure_file=structure_file,
     )
 
 
 def _backbone(
     structures: str | Path | list[str | Path] | None, query: str, truth: dict[str, np.ndarray]
-) -> Backbone | None:
-    """Atoms of the chain that the truth was measured on: of the first file that has its distances."""
+) -> tuple[Backbone | None, str]:
+    """Atoms of the chain that the truth was measured on, and the first file that has its distances."""
     if not structures or not truth:
-        return None
+        return None, ""
     labels = [str(number) for number in truth["residue"]]
     for path in [structures] if isinstance(structures, str | Path) else structures:
         try:
@@ -197,9 +201,9 @@ def _backbone(
         distance = distances_between(points := measured_points(query, backbone.atoms), points)
         both = np.isfinite(distance) & np.isfinite(truth["distance"])
         if both.any() and np.abs(distance - truth["distance"])[both].max() < _SAME_DISTANCE:
-            return backbone
+            return backbone, str(path)
     log.warning("no structure file has the distances of truth.npz: the structure is not drawn")
-    return None
+    return None, ""
 
 
 def json_text(text: str) -> Any:
@@ -243,7 +247,6 @@ def pack_protein(protein: Protein) -> dict[str, Any]:
         "reasons": {"gapRich": GAP_RICH, "gapReach": GAP_REACH, "unresolvedReach": UNRESOLVED_REACH},
         "columns": [int(column) + 1 for column in protein.columns],
         "letters": _pack_letters(protein),
-        "structure": _pack_structure(protein.backbone),
         "partner": _pack_contacts(protein.truth.get("assembly_distance")),
         "elsewhere": _pack_contacts(protein.elsewhere),
         **_pack_profile(protein),
@@ -290,23 +293,6 @@ def _pack_letters(protein: Protein) -> dict[str, Any]:
 def _short_name(name: str) -> str:
     """First word of a sequence's name, at most 40 letters."""
     return (str(name).split() or [""])[0][:40]
-
-
-def _pack_structure(backbone: Backbone | None) -> dict[str, Any] | None:
-    """Atoms as int16 steps from their middle, and the secondary structure."""
-    if backbone is None:
-        return None
-    known = np.isfinite(backbone.atoms).all(-1)
-    middle = backbone.atoms[known].mean(0) if known.any() else np.zeros(3)
-    moved = np.where(known[..., None], backbone.atoms - middle, np.nan)
-    step = max(float(np.nanmax(np.abs(moved))) / (_FARTHEST - 1), 0.01)
-    levels = np.where(known[..., None], np.round(np.nan_to_num(moved) / step), -_FARTHEST)
-    return {
-        "atoms": base64_of(levels.astype(np.int16)),
-        "step": step,
-        "missing": -_FARTHEST,
-        "secondary": [str(code) for code in backbone.secondary],
-    }
 
 
 def pack_repeats(protein: Protein, masks: dict[str, tuple[str, np.ndarray]]) -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 MIN_PERIOD = 12  # columns; nearer ones are the turns of helices and coiled coils
-SIGNIFICANT = 1e-3  # largest E-value of a segment
+SIGNIFICANT = 1e-6  # largest E-value of a segment
 _PRIOR = 10.0  # sequences' worth of the mean composition that each column gets
 _SHORTEST = 60  # columns; a shorter protein has too few diagonals to tell chance by
 _MOST = 200  # segments

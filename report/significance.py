@@ -58,7 +58,7 @@ class Tested:
     chart: figures.Chart
 
 
-def tested_couplings(protein: Protein) -> Tested | None:
+def significant_couplings(protein: Protein) -> Tested | None:
     """Counts of significant couplings; None where nothing was tested."""
     if protein.coupling_q is None:
         return None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
+from structure_fixtures import assembly
 
 from data.alphabet import decode, encode
 from data.store import save_arrays, save_json, save_text
@@ -62,7 +63,7 @@ def assembly_distances() -> np.ndarray:
 
 
 def write_structure(path: Path) -> Path:
-    """The hairpin's chain B as mmCIF."""
+    """The hairpin's chain B as mmCIF, with an assembly of it and a copy moved by `SHIFT`."""
     structure = gemmi.Structure()
     structure.name = "1ABC"
     structure.add_model(gemmi.Model(1))
@@ -72,7 +73,9 @@ def write_structure(path: Path) -> Path:
             chain.add_residue(_residue(letter, str(label), point))
     structure[0].add_chain(chain)
     structure.setup_entities()
-    path.write_text(structure.make_mmcif_document().as_string())
+    operators = {"1": (np.eye(3), (0, 0, 0)), "2": (np.eye(3), SHIFT)}
+    copies = assembly([("1,2", structure[0][0][0].subchain)], operators)
+    path.write_text(structure.make_mmcif_document().as_string() + copies)
     return path
 
 

@@ -23,6 +23,12 @@ LOOKS = {
 }
 
 
+def chromium() -> str:
+    """Path of Chromium; ends the program where there is none."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    return found or sys.exit("no Chromium on the path")
+
+
 def pages_of(results: Path, proteins: int) -> Iterator[tuple[str, Path]]:
     """Name and file of the overview and of the first reports, by name."""
     yield "overview", results / "index.html"
@@ -57,14 +63,12 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--proteins", type=int, default=1, help="how many reports to take")
     options = parser.parse_args()
-    chromium = next(filter(None, map(shutil.which, NAMES)), None)
-    if chromium is None:
-        sys.exit("screenshots: no Chromium on the path")
+    program = chromium()
     if not (options.results / "index.html").exists():
         sys.exit(f"screenshots: no run in {options.results}: make demo first")
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS.split())
+        browser = driver.chromium.launch(executable_path=program, args=FLAGS.split())
         for name, path in pages_of(options.results, options.proteins):
             for look, how in LOOKS.items():
                 take(browser, path, options.out / f"{name}-{look}.png", how)

@@ -3,10 +3,11 @@
 import csv
 import shutil
 
+import numpy as np
 import pytest
-from report_fixtures import FIRST, LENGTH, NASTY, QUERY, large_protein, write_protein
+from report_fixtures import FIRST, LENGTH, NASTY, QUERY, assembly_distances, large_protein, write_protein
 
-from data.store import save_json
+from data.store import load_arrays, save_arrays, save_json
 from report.exports import CSV_COLUMNS
 from report.overview import write_overview
 from report.page import write_page
@@ -159,7 +160,7 @@ def test_hovering_names_both_residues_in_both_numberings(results, open_page):
     assert f"{QUERY[5]}16 \u2013 {QUERY[20]}31 \u00b7 structure 105, 120" in tip
     assert "alignment columns 6, 21" in tip
     assert "rank " in tip
-    assert " \u00b7 p " in tip
+    assert " \u00b7 probability " in tip
     page.mouse.move(0, 0)
     page.wait_for_selector("#tip", state="hidden")
 
@@ -308,6 +309,10 @@ def test_a_clicked_pair_is_drawn_in_the_colour_of_its_verdict(solid):
     assert wrong["orange"] > 50
     assert wrong.get("blue", 0) < 20
     assert copy["green"] > 50
+    assert copy.get("other", 0) > contact.get("other", 0) + 100  # the copy itself, faint
+    assert "Grey: the copy that it touches" in solid.locator("#structure-says").inner_text()
+    met = solid.evaluate("[meeting(pairOf(8, 15))].map((m) => [m.own, m.other, m.distance])[0]")
+    assert met == [8, 15, pytest.approx(float(assembly_distances()[8, 15]), abs=0.02)]
     choose(solid, 3, 30)
     assert "no coordinates" in solid.locator("#structure-says").inner_text()
 
@@ -389,6 +394,71 @@ def test_on_paper_heads_stay_above_their_rows_and_the_structure_in_its_frame(sol
     inside = """[get("structure"), get("structure").querySelector("canvas")].map((it) => it.clientWidth)"""
     frame, sheet = solid.evaluate(inside)
     assert sheet <= frame
+
+
+def test_the_first_hover_is_answered_before_the_rest_is_drawn(tmp_path, open_page):
+    """What can wait for a reader waits: card, table, logo, distribution and the code of the 3-D view."""
+    files, _ = large_protein(tmp_path / "p", 300)
+    write_page("large", files, {}, {}, tmp_path / "large.html")
+    watch = """window.order = [];
+      addEventListener("DOMContentLoaded", () => {
+        const moved = () => canvas.dispatchEvent(new PointerEvent("pointermove", {
+          clientX: canvas.getBoundingClientRect().left + margin.left + 200.5 * view.cell,
+          clientY: canvas.getBoundingClientRect().top + margin.top + 20.5 * view.cell,
+        }));
+        const seen = (id) => new MutationObserver(() => window.order.push(id))
+          .observe(document.getElementById(id), { childList: true, subtree: true, attributes: true });
+        ["tip", "card", "structure"].forEach(seen);
+        moved();
+      });"""
+    page = open_page(tmp_path / "large.html", before=watch)
+    assert (tmp_path / "large.html").stat().st_size < 4e6
+    page.wait_for_selector("#structure[data-drawn]", timeout=60_000)
+    order = list(dict.fromkeys(page.evaluate("order")))
+    assert order == ["tip", "card", "structure"]
+    assert page.evaluate("rowsOfTable.size") == 300
+    assert page.evaluate("typeof $3Dmol") == "object"
+    drawn = (
+        "(id) => new Set(document.getElementById(id).getContext('2d').getImageData(0, 0, 300, 60).data).size"
+    )
+    assert page.evaluate(drawn, "logo") > 10
+
+
+def test_the_overview_filters_by_kin(tmp_path, open_page):
+    rows = [{"protein": name} for name in ("new", "known")]
+    for row in rows:
+        files = write_protein(tmp_path / row["protein"], name=row["protein"])
+        write_page(row["protein"], files, {}, {}, tmp_path / row["protein"] / "report.html")
+    path = tmp_path / "known" / "refined.npz"
+    save_arrays(path, **load_arrays(path), learned="homologue")
+    write_overview(tmp_path, rows, {}, {}, tmp_path / "index.html", tmp_path / "summary.tsv")
+    page = open_page(tmp_path / "index.html")
+    page.locator("#kin").select_option("related")
+    assert page.locator("#table tbody tr:visible td:nth-child(2) a").all_inner_texts() == ["known"]
+    assert page.locator("#found").inner_text() == "1 of 2 proteins"
+
+
+def test_significance_stands_in_table_tip_and_download(tmp_path, open_page):
+    files = write_protein(tmp_path / "p")
+    arrays = load_arrays(files["contacts"])
+    q = np.where(np.abs(np.subtract.outer(np.arange(LENGTH), np.arange(LENGTH))) < 6, np.nan, 0.9)
+    q[3, 30] = q[30, 3] = 0.004
+    numbers = {"nulls": np.int32(20), "smallest_p": 1e-4, "coarsest_p": 1e-3}
+    save_arrays(files["contacts"], **arrays, p=q.astype(np.float32) / 10, q=q.astype(np.float32), **numbers)
+    write_page("hairpin", files, {}, {}, tmp_path / "report.html")
+    page = open_page(tmp_path / "report.html")
+    assert rows(page).first.locator("td").nth(8).inner_text() == "0.004"
+    x, y = page.evaluate("[margin.left + 30.5 * view.cell, margin.top + 3.5 * view.cell]")
+    page.locator("#map").hover(position={"x": x, "y": y})
+    playwright.expect(page.locator("#tip")).to_contain_text("q 0.004")
+    assert "p 4e-4, q 0.004" in page.locator("#inspect").inner_text()
+    page.locator("#contacts thead button", has_text="q (coupling)").click()
+    page.locator("#contacts thead button", has_text="q (coupling)").click()
+    assert rows(page).first.locator("td").nth(8).inner_text() == "\u2265 0.9"
+    with page.expect_download() as download:
+        page.locator("#save-csv").click()
+    first = next(csv.DictReader(download.value.path().open()))
+    assert (float(first["coupling_p"]), float(first["coupling_q"])) == pytest.approx((0.0004, 0.004))
 
 
 def test_a_page_of_1000_residues_answers_a_hover_in_100_ms(tmp_path, open_page):

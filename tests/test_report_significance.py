@@ -12,7 +12,7 @@ from data.store import load_arrays, save_arrays
 from report.bundle import everything, write_exports
 from report.page import write_page
 from report.payload import load_protein
-from report.significance import pack_significance, tested_couplings
+from report.significance import pack_significance, significant_couplings
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def files(tmp_path):
 
 
 def test_counts_equal_the_loop(files):
-    found = tested_couplings(load_protein("hairpin", files))
+    found = significant_couplings(load_protein("hairpin", files))
     q, distance = load_arrays(files["contacts"])["q"], distances()
     assert (found.nulls, found.pairs) == (20, (LENGTH - 6) * (LENGTH - 5) // 2)
     for level in found.levels:

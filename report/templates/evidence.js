@@ -152,6 +152,15 @@ function medianDeviation(values, middle) {
 
 fillLogoKey();
 listeners.push(scoresAgain);
-new ResizeObserver(() => { drawLogo(); drawScores(); }).observe(get("logo"));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawLogo(); drawScores(); });
-drawScores();
+function drawEvidence() {
+  drawLogo();
+  drawnScores = "";
+  scoresAgain();
+}
+
+whenRead.push(drawLogo, scoresAgain, () => {
+  new ResizeObserver(drawEvidence).observe(get("logo"));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawEvidence);
+});
+addEventListener("load", () => inSteps(whenRead));
+addEventListener("beforeprint", () => whenRead.splice(0).forEach((work) => work()));

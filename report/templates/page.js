@@ -57,13 +57,16 @@ function recross() {
 const listeners = []; // called with the pair in focus whenever the choice of pairs or of one pair changes
 const tell = () => listeners.forEach((listener) => listener(state.pinned ?? scene.shown[0] ?? null));
 
+let opening = true; // the first drawing
+let ready = false; // the table is that of the file until the page has come to rest
+
 function update() {
   compose();
   redraw();
   get("count-text").textContent = `${scene.shown.length} (${(scene.shown.length / L).toFixed(2)} L)`;
   get("contacts-of").textContent = `of ${state.method}`;
   fillTally();
-  fillTable();
+  if (ready) fillTable();
   inspect(state.pinned ?? scene.shown[0] ?? null); // opens on the best pair
   tell();
 }
@@ -133,9 +136,39 @@ function tableRow(p, rank) {
   return row;
 }
 
+const rowsOfTable = new Map(); // pair to its row
+let marked = null; // the row of the pair that is read
+
 function fillTable() {
-  get("contacts").tBodies[0].replaceChildren(...scene.shown.map((p, k) => tableRow(p, k + 1)));
+  rowsOfTable.clear();
+  marked = null;
+  const made = scene.shown.map((p, k) => tableRow(p, k + 1));
+  made.forEach((row, k) => rowsOfTable.set(scene.shown[k], row));
+  get("contacts").tBodies[0].replaceChildren(...made);
   sortAgain(get("contacts"));
+}
+
+function markRow(p) {
+  const row = rowsOfTable.get(p) ?? null;
+  if (row === marked) return;
+  marked?.removeAttribute("aria-current");
+  row?.setAttribute("aria-current", "true");
+  marked = row;
+}
+
+// Work that can wait until the page is read and nobody moves on the map: the first hover comes before it.
+const REST = 300; // milliseconds
+
+function atRest(work) {
+  (window.requestIdleCallback ?? setTimeout)(() => {
+    if (performance.now() - (state.moved ?? 0) < REST) setTimeout(() => atRest(work), REST);
+    else work();
+  });
+}
+
+function inSteps([work, ...rest]) {
+  if (!work) return;
+  atRest(() => { work(); inSteps(rest); });
 }
 
 // Reasons why a pair may be no contact of this chain, as the table of reasons counts them.
@@ -185,6 +218,7 @@ function distanceText(p) {
 function inspect(p) {
   const box = get("inspect");
   if (p === null) return;
+  state.read = p;
   const [i, j] = [rowOf[p], columnOf[p]];
   const list = element("dl");
   for (const [name, value] of facts(p)) list.append(element("dt", name), element("dd", value));
@@ -198,11 +232,17 @@ function inspect(p) {
   left.append(list);
   right.append(element("h3", "Every method: value and rank among all"), all);
   box.replaceChildren(element("div", `${queryName(i)} \u2013 ${queryName(j)}`, { class: "pair" }), left, right);
-  fillCard(p);
-  for (const row of get("contacts").tBodies[0].rows) {
-    if (Number(row.dataset.pair) === p) row.setAttribute("aria-current", "true");
-    else row.removeAttribute("aria-current");
-  }
+  cardSoon(p);
+  markRow(p);
+}
+
+// The card follows once the pointer rests: its pictures are laid out and drawn anew for each pair.
+let cardWaits = 0;
+function cardSoon(p) {
+  clearTimeout(cardWaits);
+  if (opening) return;
+  if (p === state.pinned) fillCard(p);
+  else cardWaits = setTimeout(() => fillCard(p), 60);
 }
 
 // The evidence of one pair: what the network expects, the couplings, the sequences that carry it.
@@ -251,7 +291,9 @@ function addBins(box, p) {
   const size = method.edges.length - 1;
   if (place < 0 || (place + 1) * size > method.bins.length) return;
   const sheet = element("canvas", null, { role: "img", "aria-label": "Predicted distribution of the distance" });
-  box.append(element("h3", `Predicted distance, ${method.name} (\u00c5)`), sheet);
+  const text = `Bars: the network's probability per \u00e5ngstr\u00f6m; blue: below ${model.contact} \u00c5${
+    distanceOf(p) === null ? "" : "; orange line: the distance in the structure, at the edge if it lies beyond"}.`;
+  box.append(element("h3", `Predicted distance, ${method.name} (\u00c5)`), sheet, element("p", text, { class: "caption" }));
   drawBins(sheet, method.bins.subarray(place * size, (place + 1) * size), method.edges, distanceOf(p));
 }
 
@@ -268,22 +310,33 @@ function sized(sheet, height) {
   return [g, width];
 }
 
+// Bars as wide as their bins, so that areas are probabilities; what lies beyond the last edge is told in words.
 function drawBins(sheet, shares, edges, truth) {
-  const [g, width] = sized(sheet, 90);
-  const step = width / shares.length;
-  const top = Math.max(...shares, 1);
-  shares.forEach((share, k) => {
-    g.fillStyle = themed(edges[k + 1] !== null && edges[k + 1] <= model.contact ? "--c-blue" : "--true");
-    g.fillRect(k * step + 0.5, 70 - (66 * share) / top, step - 1, (66 * share) / top);
-    g.fillStyle = themed("--muted");
-    if (k % 4 === 0) g.fillText(Number(edges[k]).toFixed(0), k * step + 6, 84);
+  const [g, width] = sized(sheet, 104);
+  const open = edges.at(-1) === null; // the last bin has no end
+  const last = open ? edges.length - 2 : edges.length - 1;
+  const [low, high] = [edges[0], edges[last]];
+  const floor = 84;
+  const across = (distance) => 4 + ((width - 8) * (distance - low)) / (high - low);
+  const density = Array.from({ length: last }, (_, k) => shares[k] / (edges[k + 1] - edges[k]));
+  const top = Math.max(...density, 1e-9);
+  density.forEach((value, k) => {
+    const height = ((floor - 22) * value) / top;
+    g.fillStyle = themed(edges[k + 1] <= model.contact ? "--c-blue" : "--true");
+    g.fillRect(across(edges[k]) + 0.5, floor - height, across(edges[k + 1]) - across(edges[k]) - 1, height);
   });
+  g.fillStyle = themed("--muted");
+  g.fillRect(across(low), floor, across(high) - across(low), 1);
+  for (let tick = Math.ceil(low / 4) * 4; tick <= high; tick += 4) g.fillText(tick, Math.min(across(tick), width - 10), floor + 14);
+  const total = shares.reduce((sum, share) => sum + share, 0) || 1;
+  const under = edges.slice(1).reduce((sum, edge, k) => sum + (edge !== null && edge <= model.contact ? shares[k] : 0), 0);
+  g.textAlign = "left";
+  g.fillText(`below ${model.contact} \u00c5: ${percent(under / total)}`, 4, 11);
+  g.textAlign = "right";
+  if (open) g.fillText(`beyond ${high} \u00c5: ${percent(shares[last] / total)}`, width - 4, 11);
   if (truth === null) return;
-  const last = edges.length - 2;
-  let k = edges.findIndex((edge, at) => at > 0 && (edge === null || truth < edge)) - 1;
-  if (k < 0) k = last;
   g.fillStyle = themed("--c-orange");
-  g.fillRect((k + 0.5) * step - 1, 0, 2, 70);
+  g.fillRect(across(Math.min(Math.max(truth, low), high)) - 1, 18, 2, floor - 18);
 }
 
 function addBlock(box, p) {
@@ -390,20 +443,26 @@ function saveCsv() {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-get("methods-choice").addEventListener("change", (event) => { state.method = event.target.value; update(); });
+// What a reader asks for is done at once.
+function change() {
+  ready = true;
+  update();
+}
+
+get("methods-choice").addEventListener("change", (event) => { state.method = event.target.value; change(); });
 get("range").addEventListener("change", (event) => {
   const [low, high] = event.target.value.split(",");
   state.range = { low: Number(low), high: high ? Number(high) : Infinity };
-  update();
+  change();
 });
-get("below").addEventListener("change", update);
-get("shade").addEventListener("change", update);
-get("count").addEventListener("input", () => soon(update));
+get("below").addEventListener("change", change);
+get("shade").addEventListener("change", change);
+get("count").addEventListener("input", () => soon(change));
 get("presets").addEventListener("click", (event) => {
   const cut = Number(event.target.dataset.cut);
   if (!cut) return;
   get("count").value = Math.max(1, Math.round(L / cut));
-  update();
+  change();
 });
 canvas.addEventListener("pointermove", (event) => {
   state.moved = performance.now();
@@ -436,6 +495,15 @@ get("contacts").addEventListener("click", (event) => {
 get("save-csv").addEventListener("click", saveCsv);
 makeSortable(get("contacts"));
 get("inspect").replaceChildren();
-new ResizeObserver(() => soon(redraw)).observe(canvas);
+new ResizeObserver(() => { if (canvas.clientWidth !== view.width) soon(redraw); }).observe(canvas);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", update);
 update();
+opening = false;
+const whenRead = [() => inspect(state.read ?? null), settle]; // in this order, each while the page rests
+
+function settle() {
+  if (ready) return;
+  ready = true;
+  fillTable();
+  markRow(state.read);
+}

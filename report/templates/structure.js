@@ -1,7 +1,7 @@
 // The structure in three dimensions, drawn by 3Dmol.js from the coordinates in the page.
 
 const ATOM_NAMES = ["N", "CA", "C", "O", "CB"];
-const three = { viewer: null, dashes: [], chosen: [], labels: [], sticks: null };
+const three = { viewer: null, dashes: [], chosen: [], labels: [], sticks: null, copies: [] };
 
 function atomsOf(packed) {
   const levels = new Int16Array(buffer(packed.atoms));
@@ -75,8 +75,11 @@ const at3d = ([x, y, z]) => ({ x, y, z });
 
 function dash(shape, p, radius) {
   const [from, to] = [pointOf(rowOf[p]), pointOf(columnOf[p])];
-  if (!from || !to) return;
-  const steps = Math.max(3, Math.round(Math.hypot(...from.map((value, k) => to[k] - value)) / 1.2)) | 1;
+  if (from && to) dashBetween(shape, from, to, radius);
+}
+
+function dashBetween(shape, from, to, radius) {
+  const steps = Math.max(3, Math.round(between(from, to) / 1.2)) | 1;
   const along = (share) => at3d(from.map((value, k) => value + share * (to[k] - value)));
   for (let k = 0; k < steps; k += 2) {
     shape.addCylinder({ start: along(k / steps), end: along((k + 1) / steps), radius, fromCap: 1, toCap: 1 });
@@ -98,6 +101,53 @@ function drawDashes() {
   }
 }
 
+// Points of the copies in the assembly that touch the chain: residue to place, in the chain's frame.
+function copiesOf(packed) {
+  return packed.copies.map((copy) => {
+    const levels = new Int16Array(buffer(copy.points));
+    const points = new Map();
+    for (let k = 0; k < L; k++) {
+      if (levels[3 * k] !== packed.missing) points.set(k, [0, 1, 2].map((axis) => levels[3 * k + axis] * copy.step));
+    }
+    return points;
+  });
+}
+
+const between = (a, b) => Math.hypot(...a.map((value, k) => b[k] - value));
+
+// The nearest meeting of the pair across two copies: own residue, its place, the other's residue, place and copy.
+function meeting(p) {
+  let best = null;
+  for (const copy of three.copies) {
+    for (const [own, other] of [[rowOf[p], columnOf[p]], [columnOf[p], rowOf[p]]]) {
+      const [from, to] = [pointOf(own), copy.get(other)];
+      if (!from || !to) continue;
+      const distance = between(from, to);
+      if (best === null || distance < best.distance) best = { own, other, from, to, copy, distance };
+    }
+  }
+  return best;
+}
+
+// The copy that a pair touches: a faint trace, its residue, and the way between the two.
+function drawCopy(p) {
+  const met = meeting(p);
+  if (met === null) return;
+  const faint = three.viewer.addShape({ color: themed("--c-grey"), opacity: 0.45 });
+  for (let k = 0; k + 1 < L; k++) {
+    const [from, to] = [met.copy.get(k), met.copy.get(k + 1)];
+    if (from && to && between(from, to) < 8) {
+      faint.addCylinder({ start: at3d(from), end: at3d(to), radius: 0.28, fromCap: 2, toCap: 2 });
+    }
+  }
+  const bright = three.viewer.addShape({ color: themed(marks.copy.colour) });
+  bright.addSphere({ center: at3d(met.to), radius: 0.75 });
+  dashBetween(bright, met.from, met.to, 0.22);
+  const text = `${queryName(met.own)} \u2013 ${queryName(met.other)} of another copy: ${(Math.floor(met.distance * 10) / 10).toFixed(1)} \u00c5`;
+  three.labels.push(label3d(text, met.to));
+  three.chosen.push(faint, bright);
+}
+
 function drawChosen(p) {
   three.chosen.forEach((shape) => three.viewer.removeShape(shape));
   three.labels.forEach((label) => three.viewer.removeLabel(label));
@@ -114,6 +164,7 @@ function drawChosen(p) {
     three.labels.push(label3d(`${queryName(ends[0])} \u2013 ${queryName(ends[1])}: ${shownDistance(p)} \u00c5`, middle));
   }
   three.chosen.push(shape);
+  if (verdict(p) === "copy") drawCopy(p);
 }
 
 function label3d(text, point) {
@@ -130,7 +181,7 @@ function sayChosen(p) {
   const lost = ends.filter((k) => !pointOf(k)).map(queryName);
   box.textContent = lost.length
     ? `${lost.join(" and ")}: no coordinates in the structure.`
-    : `${ends.map(queryName).join(" \u2013 ")}: ${distanceText(p)}.`;
+    : `${ends.map(queryName).join(" \u2013 ")}: ${distanceText(p)}.${verdict(p) === "copy" && meeting(p) ? " Grey: the copy that it touches." : ""}`;
 }
 
 function showIn3d(p) {
@@ -163,11 +214,16 @@ function placePoints(atoms) {
 
 // In steps, between which the page answers.
 const startSteps = [
+  () => {
+    const script = element("script", get("viewer-source").textContent);
+    document.head.append(script); // read only now: half a megabyte of code would keep the map waiting
+  },
   () => { three.viewer = $3Dmol.createViewer(get("structure"), { antialias: true, disableFog: false }); },
   () => {
     const atoms = atomsOf(model.structure);
     bondAtoms(atoms);
     placePoints(atoms);
+    three.copies = copiesOf(model.structure);
     unseen(() => {
       three.viewer.addModel().addAtoms(atoms);
       paint();
@@ -199,20 +255,6 @@ function listenToStructure() {
 }
 
 // The viewer starts when the page is read and it comes into view, and only while nobody moves on the map.
-const REST = 300; // milliseconds
-
-function atRest(work) {
-  (window.requestIdleCallback ?? setTimeout)(() => {
-    if (performance.now() - (state.moved ?? 0) < REST) setTimeout(() => atRest(work), REST);
-    else work();
-  });
-}
-
-function inSteps([work, ...rest]) {
-  if (!work) return;
-  atRest(() => { work(); inSteps(rest); });
-}
-
 const soon3d = () => setTimeout(open3d, REST); // a first hover is answered before
 
 if (model.structure) {
