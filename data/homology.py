@@ -131,11 +131,11 @@ def find_homologues(tokens: np.ndarray, families: Sequence[Family]) -> list[Homo
             for k, family in enumerate(families)
         ],
     )
+    # Without filters, so that the best chance hit is told too: the list is short
+    limits = {"F1": 1.0, "F2": 1.0, "F3": 1.0, "E": _LEAST, "domE": _LEAST}
     pipeline: Any = plan7.Pipeline
-    hits = pipeline(alphabet, E=_LEAST, domE=_LEAST).search_hmm(
-        _profile(tokens[:, columns], alphabet), targets
-    )
-    return [_homologue(hit, families[int(str(hit.name))], tokens[0], columns) for hit in hits]
+    hits = pipeline(alphabet, **limits).search_hmm(_profile(tokens[:, columns], alphabet), targets)
+    return [_homologue(hit, families[int(str(hit.name))], tokens[0], columns) for hit in hits.reported]
 
 
 def _profile(tokens: np.ndarray, alphabet: Any) -> Any:

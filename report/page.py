@@ -1,6 +1,5 @@
 """The page of one protein: a self-contained HTML file that opens from disk without a network."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,14 @@ from report.comparable import comparable
 from report.comparisons import MEASURES, REFERENCES, comparison_tables, first_chain, read_comparisons
 from report.evidence import expected_precision, next_depth, profile
 from report.explain import Explained, explained, reason_masks
-from report.exports import ranking
 from report.kin import read_kinship
-from report.methods import CONTACT_DISTANCE, CUTS, LEARNED, MIN_SEPARATION, best_method, styles
-from report.payload import Protein, json_text, load_protein, pack_protein, pack_repeats, pair_number
+from report.methods import CONTACT_DISTANCE, LEARNED, MIN_SEPARATION, best_method, styles
+from report.payload import Protein, json_text, load_protein, pack_protein, pack_repeats
 from report.picture import pack_structure
 from report.rendering import flattened, percent, render
 from report.repeats import Repeats, find_repeats, repeat_words
 from report.significance import pack_significance, significant_couplings
+from report.tables import score_tables, top_rows
 
 
 def write_page(
@@ -90,8 +89,8 @@ def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[
         "below": _below(subject),
         "filters": flattened(json_text(subject.filters)) if subject.filters else [],
         "charts": _charts(subject, looks),
-        "rows": _top_rows(subject),
-        "score_tables": _score_tables(scores, looks),
+        "rows": top_rows(subject),
+        "score_tables": score_tables(scores, looks),
         "expected": _expected(subject),
         "depth_words": _depth_words(subject),
         "comparable": comparable(
@@ -266,56 +265,6 @@ def _charts(protein: Protein, looks: dict[str, Any]) -> dict[str, list[figures.C
         if refined:
             charts["confidence"].append(figures.reliability_chart(protein.maps, refined, protein.distance))
     return charts
-
-
-def _top_rows(protein: Protein) -> list[dict[str, Any]]:
-    """The best L pairs of the method that the page opens with, as its table shows them."""
-    best = ranking(protein.maps[protein.best], protein.min_separation, protein.length)
-    rows, residue, uniprot = [], protein.residue, protein.uniprot
-    for rank, (i, j, score) in enumerate(zip(best.i, best.j, best.score, strict=True), start=1):
-        distance = math.nan if protein.distance is None else float(protein.distance[i, j])
-        shown = distance if math.isnan(distance) else math.floor(distance * 10 + 1e-6) / 10  # 7.96 reads 7.9
-        rows.append(
-            {
-                "rank": rank,
-                "pair": int(pair_number(i, j, protein.length)),
-                "i": f"{protein.query[i]}{i + protein.first_index}",
-                "j": f"{protein.query[j]}{j + protein.first_index}",
-                "residue_i": residue[i] if residue else "",
-                "residue_j": residue[j] if residue else "",
-                "uniprot_i": uniprot[i] or "" if uniprot else "",
-                "uniprot_j": uniprot[j] or "" if uniprot else "",
-                "separation": int(j - i),
-                "score": float(score),
-                "probability": None if protein.probability is None else float(protein.probability[i, j]),
-                "q": None if protein.coupling_q is None else float(protein.coupling_q[i, j]),
-                "distance": shown,
-            }
-        )
-    return rows
-
-
-def _score_tables(scores: list[dict[str, Any]], looks: dict[str, Any]) -> list[dict[str, Any]]:
-    """Precision by range: cuts with their k, ceiling and counts, and one row of numbers per method."""
-    tables = []
-    for name in ("long", "medium", "short", "medium+long"):
-        rows = [row for row in scores if row["range"] == name]
-        if not rows:
-            continue
-        value = {(row["method"], row["cut"]): row for row in rows}
-        methods = [method for method in looks if any(row["method"] == method for row in rows)]
-        cuts = [cut for cut in (*CUTS, "AP") if any((method, cut) in value for method in methods)]
-        heads = [next(value[method, cut] for method in methods if (method, cut) in value) for cut in cuts]
-        body = [
-            (method, [value.get((method, cut), {}).get("precision") for cut in cuts]) for method in methods
-        ]
-        best = [_largest([values[k] for _, values in body]) for k in range(len(cuts))]
-        tables.append({"range": name, "heads": heads, "body": body, "best": best})
-    return tables
-
-
-def _largest(values: list[float | None]) -> float | None:
-    return max((value for value in values if value is not None and math.isfinite(value)), default=None)
 
 
 def _expected(protein: Protein) -> list[dict[str, Any]]:

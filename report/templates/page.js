@@ -90,10 +90,16 @@ const shapes = {
   unresolved: '<circle cx="7" cy="7" r="5" fill="none" stroke="C" stroke-width="2"/>',
 };
 
+const symbols = new Map(); // parsed once: a table has thousands
+
 function symbol(kind) {
-  const box = element("span", null, { "aria-hidden": "true" });
-  box.innerHTML = `<svg viewBox="0 0 14 14">${shapes[kind].replace("C", `var(${marks[kind].colour})`)}</svg>`;
-  return box.firstChild; // constant text only, nothing from the data
+  if (!symbols.has(kind)) {
+    const box = element("span");
+    // constant text only, nothing from the data
+    box.innerHTML = `<svg viewBox="0 0 14 14" aria-hidden="true">${shapes[kind].replace("C", `var(${marks[kind].colour})`)}</svg>`;
+    symbols.set(kind, box.firstChild);
+  }
+  return symbols.get(kind).cloneNode(true);
 }
 
 function fillTally() {
