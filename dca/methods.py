@@ -160,7 +160,7 @@ def infer_maps(
     for method in methods:
         if method != "plm" or device == "cpu":  # a device looks after its own memory
             extra = uncertainty_bytes(tokens.shape[1]) if method == "plm" and nulls else 0
-            require_memory(method, *tokens.shape, extra=extra)
+            require_memory(method, tokens.shape[0], tokens.shape[1], extra=extra)
     weights = sequence_weights(tokens, identity)
     neff = effective_number(weights)
     logger.info("N = %d, L = %d, Neff = %.1f at %g identity", *tokens.shape, neff, identity)

@@ -69,7 +69,7 @@ def _lists(protein: Protein, name: str, folder: Path) -> list[Path]:
         probability=protein.probability,
         residue=protein.truth.get("residue"),
         distance=protein.distance,
-        coupling=tuple(protein.contacts.get(name) for name in ("p", "q")),
+        coupling=(protein.contacts.get("p"), protein.contacts.get("q")),
         top=3 * protein.length,
         **shared,
     )

@@ -54,7 +54,7 @@ def read_kinship(method: str, arrays: dict[str, np.ndarray], first_index: int = 
     by_name = str(arrays.get("learned", "")) in LEARNED
     found = _record(arrays)
     searched = int(found.get("searched") or 0)
-    hit = next(iter(found.get("hits") or []), {})
+    hit: dict[str, Any] = next(iter(found.get("hits") or []), {})
     if not searched:
         text = (
             f"The families that {weights} learned from cannot be searched by sequence (no table lies beside "

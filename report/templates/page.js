@@ -169,7 +169,7 @@ function atRest(work) {
   (window.requestIdleCallback ?? setTimeout)(() => {
     if (performance.now() - (state.moved ?? 0) < REST) setTimeout(() => atRest(work), REST);
     else work();
-  });
+  }, { timeout: 1000 }); // on a busy machine too
 }
 
 function inSteps([work, ...rest]) {
