@@ -148,7 +148,7 @@ def write_protein(
         folder / "refined.npz",
         contact=contact.astype(np.float32),
         distance=bins,
-        bin_edges=np.array([2, 8, 12, 16, np.inf], np.float32),
+        bin_edges=np.array([2, 8, 12, 16, 1e9], np.float32),  # the last as the network writes it
         weights=np.array("shipped-1"),
         weights_sha256=np.array("5e" * 32),
     )

@@ -49,6 +49,8 @@ def take(browser: Browser, path: Path, out: Path, look: dict) -> None:
 def settle(page: Page) -> None:
     """Wait until the page has drawn itself, the structure included."""
     page.wait_for_load_state()
+    if page.locator("main.opening").count():
+        page.wait_for_selector("body[data-read]", timeout=60_000)
     if page.locator("#structure").count():
         page.locator("#structure").scroll_into_view_if_needed()
         page.wait_for_selector("#structure[data-drawn]", timeout=30_000)

@@ -158,9 +158,14 @@ function drawEvidence() {
   scoresAgain();
 }
 
+// Sections that were left out of the first layout, one after the other.
+for (const section of document.querySelectorAll("main > section")) {
+  whenRead.push(() => { section.style.contentVisibility = "visible"; });
+}
 whenRead.push(drawLogo, scoresAgain, () => {
   new ResizeObserver(drawEvidence).observe(get("logo"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawEvidence);
+  document.body.dataset.read = ""; // all is drawn but the structure
 });
 addEventListener("load", () => inSteps(whenRead));
 addEventListener("beforeprint", () => whenRead.splice(0).forEach((work) => work()));

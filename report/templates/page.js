@@ -319,7 +319,7 @@ function sized(sheet, height) {
 // Bars as wide as their bins, so that areas are probabilities; what lies beyond the last edge is told in words.
 function drawBins(sheet, shares, edges, truth) {
   const [g, width] = sized(sheet, 104);
-  const open = edges.at(-1) === null; // the last bin has no end
+  const open = edges.at(-1) === null || edges.at(-1) > 100; // the last bin has no end: infinity, or far away
   const last = open ? edges.length - 2 : edges.length - 1;
   const [low, high] = [edges[0], edges[last]];
   const floor = 84;
