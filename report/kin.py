@@ -57,20 +57,23 @@ def read_kinship(method: str, arrays: dict[str, np.ndarray], first_index: int = 
     hit: dict[str, Any] = next(iter(found.get("hits") or []), {})
     if not searched:
         text = (
-            f"The families that {weights} learned from cannot be searched by sequence (no table lies beside "
-            "the weights); names alone are compared: a homologue under another name goes unnoticed."
+            f"The families behind the weights of {method} ({weights}) cannot be searched by sequence, since "
+            "no table lies beside the weights: names alone are compared, and a homologue under another name "
+            "goes unnoticed."
         )
         return Kinship(method, weights, RELATED if by_name else UNKNOWN, text, "", {})
     threshold = float(found["threshold"])
     closest = _closest(hit, first_index) if hit else ""
     kin = int(found.get("homologues") or 0)
-    families = f"the {searched:,} families that {weights} learned from or was tuned on"
+    families = (
+        f"the {searched:,} families that the weights of {method} ({weights}) learned from or were tuned on"
+    )
     if kin:
         text = f"{kin:,} of {families} {'is' if kin == 1 else 'are'} homologous to this protein by sequence"
         text += f" (E < {threshold:g}). Closest: {closest}."
     else:
         text = f"None of {families} is homologous to this protein by sequence (E < {threshold:g}). "
-        text += f"Closest: {closest}." if closest else "No other family comes near either."
+        text += f"Closest: {closest}." if closest else "None comes near."
     if missing := int(found.get("missing") or 0):
         text += f" {missing:,} more families have no sequence in the table."
     return Kinship(method, weights, RELATED if by_name or kin else UNRELATED, text, closest, hit)

@@ -21,13 +21,13 @@ def test_a_homologue_is_named_with_its_numbers():
     kin = read_kinship("refined", record(3.4e-20), first_index=11)
     assert kin.word == RELATED
     assert kin.text == (
-        "1 of the 407 families that w-1 learned from or was tuned on is homologous to this protein by "
-        "sequence (E < 0.001). Closest: f<1> (cluster c1, learned from), E = 3e-20, 35 % of the residues "
-        "from 15 to 70 as in its consensus."
+        "1 of the 407 families that the weights of refined (w-1) learned from or were tuned on is homologous "
+        "to this protein by sequence (E < 0.001). Closest: f<1> (cluster c1, learned from), E = 3e-20, "
+        "35 % of the residues from 15 to 70 as in its consensus."
     )
 
 
-@pytest.mark.parametrize(("evalue", "said"), [(0.21, "Closest: f<1>"), (None, "No other family comes near")])
+@pytest.mark.parametrize(("evalue", "said"), [(0.21, "Closest: f<1>"), (None, "None comes near")])
 def test_no_homologue_is_said_with_the_closest(evalue, said):
     kin = read_kinship("refined", record(evalue))
     assert kin.word == UNRELATED

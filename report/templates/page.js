@@ -208,7 +208,7 @@ function facts(p) {
   if (model.probability) rows.push([`probability (${model.probability})`, number(probabilityOf(p), 3)]);
   if (tested) {
     const chance = significanceOf(p, "p");
-    rows.push(["coupling against chance (plm)", `${chance === null ? "" : `p ${tiny(chance)}, `}q ${qText(p)}`]);
+    rows.push(["coupling (plm)", `${chance === null ? "" : `p ${tiny(chance)}, `}q ${qText(p)}`]);
   }
   if (distances) rows.push([model.kind === "model" ? "distance in the model" : "true distance", distanceText(p)]);
   const why = distances && !["hit", "unresolved"].includes(verdict(p)) ? reasons(p) : [];
