@@ -3,7 +3,7 @@
 ``python benchmarks/homology.py --write`` makes the table beside each file of shipped weights from a folder
 of families and the names in the weights' card. ``python benchmarks/homology.py`` searches the table of the
 default weights with every family of the folder and prints how many find themselves, another family of their
-homology cluster, and a family of another cluster.
+homology cluster, and a family of another cluster; with ``--decoys`` what chance finds.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import functools
 import logging
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,6 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--write", nargs="*", metavar="WEIGHTS", help="weights files (default: those shipped)"
     )
+    parser.add_argument("--decoys", action="store_true", help="search the consensus sequences backwards")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     rows = {
@@ -137,6 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
             log.info("%s: %d families", families_file(path), write(Path(path), rows))
         return 0
     families = load_families(families_file(find_weights(DEFAULT)))
+    if options.decoys:  # of their length and composition, and no kin of anybody
+        families = [replace(family, consensus=family.consensus[::-1]) for family in families]
     sys.stdout.write(report([search(row, families) for row in rows.values()]))
     return 0
 
