@@ -1,0 +1,59 @@
+"""The benchmarks of kinship and repeats on a folder of made-up families."""
+
+import numpy as np
+import pytest
+
+from benchmarks import homology, repeats
+from data.alphabet import decode
+from data.families import read_families
+from data.homology import Family
+
+LENGTH = 80
+
+
+def sequence(seed):
+    return np.random.default_rng(seed).integers(0, 20, LENGTH).astype(np.int8)
+
+
+def relatives(start, seed, rows=30, share=0.3):
+    """Mutants of a sequence."""
+    rng = np.random.default_rng(seed)
+    tokens = np.tile(start, (rows, 1))
+    changed = rng.random(tokens.shape) < share
+    tokens[changed] = rng.integers(0, 20, changed.sum())
+    return tokens
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """a and b are kin, c is not, d repeats a unit of 20 residues four times."""
+    unit = sequence(7)[:20]
+    starts = {"a": sequence(1), "b": sequence(1), "c": sequence(2), "d": np.tile(unit, 4)}
+    lines = ["id\tsplit\tcluster\trepresentative\tlength"]
+    for number, (name, start) in enumerate(starts.items()):
+        (tmp_path / name).mkdir()
+        rows = relatives(start, number)
+        text = "".join(f">{name}{k}\n{decode(row)}\n" for k, row in enumerate(rows))
+        (tmp_path / name / "msa.a3m.gz").write_text(text)
+        (tmp_path / name / "structure.pdb.gz").write_text("")
+        lines.append(f"{name}\ttrain\t{'t1' if name in 'ab' else name}\t1\t{LENGTH}")
+    (tmp_path / "families.tsv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_kin_is_counted(folder):
+    rows = {row.protein: row for row in read_families(str(folder))}
+    table = [Family(n, rows[n].cluster, "train", homology.consensus_of(rows[n].alignment)) for n in "bc"]
+    found = {name: homology.search(row, table) for name, row in rows.items()}
+    assert [(found[n].listed, found[n].itself, found[n].sibling) for n in "abc"] == [
+        (False, False, True), (True, True, False), (True, True, False),
+    ]  # fmt: skip
+    assert "| train | 4 | 2 | 2 | 1 | 1 | 0 |" in homology.report(list(found.values()))
+
+
+def test_repeats_are_told(folder, capsys):
+    assert repeats.main(["--folder", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("d: ")
+    assert "period 20" in told or "period 40" in told
+    assert told.endswith("1 of 4 families\n")
