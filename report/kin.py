@@ -65,18 +65,20 @@ def read_kinship(method: str, arrays: dict[str, np.ndarray], first_index: int = 
     threshold = float(found["threshold"])
     closest = _closest(hit, first_index) if hit else ""
     kin = int(found.get("homologues") or 0)
-    families = (
-        f"the {searched:,} families that the weights of {method} ({weights}) learned from or were tuned on"
-    )
-    if kin:
-        text = f"{kin:,} of {families} {'is' if kin == 1 else 'are'} homologous to this protein by sequence"
-        text += f" (E < {threshold:g}). Closest: {closest}."
-    else:
-        text = f"None of {families} is homologous to this protein by sequence (E < {threshold:g}). "
-        text += f"Closest: {closest}." if closest else "None comes near."
+    text = f"{_counted(kin, searched, f'{method} ({weights})')} homologous to this protein by sequence"
+    text += f" (E < {threshold:g}). {f'Closest: {closest}' if closest else 'None comes near'}."
     if missing := int(found.get("missing") or 0):
         text += f" {missing:,} more families have no sequence in the table."
     return Kinship(method, weights, RELATED if by_name or kin else UNRELATED, text, closest, hit)
+
+
+def _counted(kin: int, searched: int, weights: str) -> str:
+    """How many of the families are, as the beginning of a sentence."""
+    which = f"that the weights of {weights} learned from or were tuned on"
+    if searched == 1:
+        return f"The one family {which} is{'' if kin else ' not'}"
+    count = f"{kin:,}" if kin else "None"
+    return f"{count} of the {searched:,} families {which} {'are' if kin > 1 else 'is'}"
 
 
 def _record(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -35,6 +35,14 @@ def test_no_homologue_is_said_with_the_closest(evalue, said):
     assert said in kin.text
 
 
+@pytest.mark.parametrize(("evalue", "said"), [(1e-9, "is homologous"), (None, "is not homologous")])
+def test_one_family_alone_reads_well(evalue, said):
+    text = read_kinship("refined", record(evalue, searched=1)).text
+    assert text.startswith(
+        f"The one family that the weights of refined (w-1) learned from or were tuned on {said}"
+    )
+
+
 def test_a_name_counts_even_without_a_hit():
     assert read_kinship("refined", record() | {"learned": np.array("cluster")}).word == RELATED
 

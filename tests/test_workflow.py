@@ -267,6 +267,7 @@ def test_leave_one_out_training_never_reads_the_scored_cluster(tmp_path):
         " model: {channels: 8, blocks: 1}, settings: {steps: 4, batch: 1, crop: 32}}"
     )
     snakemake(tmp_path, config=[train], check=0)
+    from data.homology import load_families
     from nets.checkpoint import load_refiner
 
     results = tmp_path / "results"
@@ -274,7 +275,14 @@ def test_leave_one_out_training_never_reads_the_scored_cluster(tmp_path):
         card = load_refiner(str(results / "model" / f"without-{left_out}" / "weights.safetensors")).card
         assert card["train"] == {"proteins": [other], "clusters": [other], "simulated": 1, "folds": 0}
         assert "refined-here" in (results / left_out / "scores.tsv").read_text()
-        assert f"without-{left_out}" in (results / left_out / "report.html").read_text()
+        page = (results / left_out / "report.html").read_text()
+        assert f"without-{left_out}" in page
+        table = load_families(results / "model" / f"without-{left_out}" / "weights.families.tsv")
+        assert [family.family for family in table] == [other]
+        assert (
+            f"The one family that the weights of refined-here (trained in this run, without-{left_out})"
+            in page
+        )
 
 
 def test_runs_that_share_resources_do_not_share_files(tmp_path):
