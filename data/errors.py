@@ -79,3 +79,7 @@ class MemoryLimitError(CovarionError):
 
 class MapError(CovarionError):
     """A score map or refiner checkpoint that cannot be used."""
+
+
+class TrainingStopped(CovarionError):
+    """A training run that saved its state before its last step; run again, it goes on from there."""

@@ -17,6 +17,7 @@ from data.alphabet import CODE_OF_BYTE, GAP, UNKNOWN
 from data.errors import AlignmentError, MemoryLimitError
 from data.layout import Layout, a3m_text, match_bytes, survey
 from data.limits import memory_bound
+from data.memory import alignment_bytes, require_bytes
 from data.query import find_query, ungapped
 from data.rows import Row, read_rows
 from data.store import atomic_path, sha256
@@ -171,6 +172,10 @@ def _fill_tokens(
     path: str | Path, layout: Layout, index: int, columns: np.ndarray
 ) -> tuple[list[str], np.ndarray, int]:
     """Names, tokens and number of unknown residues over `columns`, row `index` moved to the top."""
+    require_bytes(
+        f"{path}: reading {layout.rows} sequences and {len(columns)} columns",
+        alignment_bytes(layout.rows, len(columns)),
+    )
     with memory_bound(path, MemoryLimitError):
         tokens = np.empty((layout.rows, len(columns)), dtype=np.int8)
         names = [""] * layout.rows

@@ -17,10 +17,12 @@ from data.mapping import best_row, map_query
 from data.models import MIN_PLDDT, hide_uncertain
 from data.msa import crop, filter_alignment, read_alignment
 from data.query import protein_sequence
-from data.store import load_arrays, load_json, save_arrays
+from data.store import load_arrays, load_json, open_arrays, save_arrays
 from data.structure import read_chain
 from data.structure_sources import pae_file
 from data.truth_file import save_truth
+
+LONGEST_NAME = 200  # letters kept; in the file each name takes as many as the longest, 4 bytes each
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ def prepare_alignment(
         query=alignment.query,
         query_name=alignment.query_name,
         columns=alignment.columns,
-        names=np.array(alignment.names),
+        names=np.array([name[:LONGEST_NAME] for name in alignment.names]),
         unknown=np.int64(alignment.unknown),
         filters=json.dumps(report),
         first_index=np.int32(first_index),
@@ -169,7 +171,8 @@ def map_structure(
     MappingError
         Identity or coverage lies below its threshold.
     """
-    query = str(load_arrays(alignment)["query"])
+    with open_arrays(alignment) as arrays:
+        query = str(arrays["query"])
     paths = [structures] if isinstance(structures, str) else list(structures)
     names = [chains] * len(paths) if isinstance(chains, str) else list(chains)
     thresholds = {"min_identity": min_identity, "min_coverage": min_coverage}

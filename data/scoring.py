@@ -13,8 +13,9 @@ import numpy as np
 from data.comparisons import CHAIN, comparisons
 from data.contacts import CUTOFF, Truth, contact_map
 from data.errors import CovarionError, MapError
+from data.memory import require_bytes, scoring_bytes
 from data.models import EXPERIMENT, MODEL
-from data.store import load_arrays, load_table, save_text
+from data.store import load_arrays, load_table, open_arrays, save_text
 from data.truth_file import truth_from_file
 
 # Name -> smallest and largest sequence separation
@@ -101,14 +102,22 @@ def score_files(
     MapError, StructureError, CovarionError
         A file cannot be read, or a map does not fit the truth.
     """
+    truth = truth_from_file(truth_path)
+    length, count = len(truth.distance), sum(map(_arrays_in, map_paths))
+    require_bytes(f"scoring {count} maps of {length} columns", scoring_bytes(length, count))
     maps = {name: score for path in map(Path, map_paths) for name, score in _maps_of(path).items()}
     rows: dict[str, list[dict]] = {EXPERIMENT: [], MODEL: []}
-    for part in comparisons(truth_from_file(truth_path)):
+    for part in comparisons(truth):
         for method, score in maps.items():
             rows[part.kind] += score_map(score, part.truth, protein, method, against=part.against)
     write_scores(out, rows[EXPERIMENT])
     if agreement:
         write_scores(agreement, rows[MODEL], AGREEMENT_COLUMNS)
+
+
+def _arrays_in(path: str | Path) -> int:
+    with open_arrays(path) as arrays:
+        return len(arrays.keys())
 
 
 def _maps_of(path: Path) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ _HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 # All that numpy and zipfile raise over bytes that are no archive of arrays
-_NO_ARRAYS = (
+NO_ARRAYS = (
     OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, RecursionError, NotImplementedError,
     OverflowError, RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
@@ -86,8 +86,8 @@ class Arrays:
         try:
             with memory_bound(self.path, self.error):
                 return self._read(name)
-        except _NO_ARRAYS as reason:
-            raise _no_arrays(self.error, self.path, f"{name[:80]}: {reason}") from reason
+        except NO_ARRAYS as reason:
+            raise no_arrays(self.error, self.path, f"{name[:80]}: {reason}") from reason
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of an array as its header says, nothing of it read.
@@ -99,14 +99,14 @@ class Arrays:
         """
         try:
             with self.archive.open(self.members[name]) as stream:
-                return _header(stream)[0]
-        except _NO_ARRAYS as reason:
-            raise _no_arrays(self.error, self.path, f"{name[:80]}: {reason}") from reason
+                return array_header(stream)[0]
+        except NO_ARRAYS as reason:
+            raise no_arrays(self.error, self.path, f"{name[:80]}: {reason}") from reason
 
     def _read(self, name: str) -> np.ndarray:
         info = self.members[name]
         with self.archive.open(info) as stream:
-            shape, dtype = _header(stream)
+            shape, _, dtype = array_header(stream)
             size = math.prod(shape) * dtype.itemsize
             # What the header says is allocated before anything is read
             if dtype.hasobject or min(shape, default=0) < 0 or size != info.file_size - stream.tell():
@@ -115,13 +115,13 @@ class Arrays:
             return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type that an array's header claims."""
-    shape, _, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
-    return shape, dtype
+def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether columns come first, and type that an array's header claims."""
+    return _HEADERS[np.lib.format.read_magic(stream)](stream)
 
 
-def _no_arrays(error: type[CovarionError], path: str | Path, reason: object) -> CovarionError:
+def no_arrays(error: type[CovarionError], path: str | Path, reason: object) -> CovarionError:
+    """The error over bytes that are no archive of arrays."""
     return error("cannot be read as an .npz file", file=path, value=reason, remedy="delete it and run again")
 
 
@@ -140,8 +140,8 @@ def open_arrays(path: str | Path, error: type[CovarionError] = CovarionError) ->
         try:
             archive = stack.enter_context(zipfile.ZipFile(path))
             arrays = Arrays(path, archive, error)
-        except _NO_ARRAYS as reason:
-            raise _no_arrays(error, path, reason) from reason
+        except NO_ARRAYS as reason:
+            raise no_arrays(error, path, reason) from reason
         yield arrays
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from data.alphabet import GAP, LETTERS
-from data.store import load_arrays, save_arrays
+from data.store import open_arrays, save_arrays
 from dca.couplings import Couplings, pair_index
 from dca.gauge import zero_sum
 from dca.maps import apc, direct_information, frobenius, mutual_information
@@ -156,7 +156,8 @@ def infer_maps(
         takes as long as its own inference; 0 leaves the test out.
     """
     settings = Settings(pseudocount, device)
-    tokens = load_arrays(alignment)["tokens"]
+    with open_arrays(alignment) as arrays:  # not its names, which may be larger than all the rest
+        tokens = arrays["tokens"]
     for method in methods:
         if method != "plm" or device == "cpu":  # a device looks after its own memory
             extra = uncertainty_bytes(tokens.shape[1]) if method == "plm" and nulls else 0

@@ -1,10 +1,19 @@
-"""``python -m nets ALIGNMENT``: refined contact probabilities of one alignment."""
+"""``python -m nets ALIGNMENT``: refined contact probabilities of one alignment.
+
+``python -m nets train MANIFEST -o weights.safetensors`` trains a refiner on a data set, and
+``python -m nets verify MANIFEST`` reads it once against its checksums.
+"""
 
 import argparse
+import json
 import logging
+import os
 import sys
+from typing import Any
 
 import numpy as np
+
+TRY_AGAIN = 75  # exit code of a training run that saved its state and stopped: EX_TEMPFAIL of sysexits.h
 
 
 def _positive(text: str) -> int:
@@ -22,7 +31,9 @@ def _expert(text: str) -> tuple[str, str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m nets", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m nets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("alignment", help="A3M, A2M, FASTA, Stockholm or PSICOV file, plain or gzip")
     parser.add_argument("--weights", default="default", help="name of shipped weights or a .safetensors file")
     parser.add_argument(
@@ -97,16 +108,102 @@ def _run(options: argparse.Namespace) -> None:
     _print_pairs(prediction.contact, alignment.query, options.min_separation)
 
 
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _training_arguments(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m nets train",
+        description="Train a refiner on a data set of `snakemake dataset`. Killed, or stopped by SIGTERM, "
+        f"SIGUSR1 or --minutes (exit code {TRY_AGAIN}), the same command goes on from its last checkpoint. "
+        "Started by torchrun, all processes train together.",
+    )
+    parser.add_argument("manifest", help="manifest.json of the data set")
+    parser.add_argument("-o", "--output", required=True, metavar="weights.safetensors")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="a field of nets.config.TrainConfig, or model.NAME of RefinerConfig; the value as JSON",
+    )
+    parser.add_argument("--leave-out", default="", metavar="CLUSTER", help="learn nothing from this cluster")
+    parser.add_argument("--start", default="", help="weights to go on from, by name or path")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--threads", type=_positive, default=1, help="of each process")
+    parser.add_argument(
+        "--readers", type=_positive, default=1, help="threads that read crops, of each process"
+    )
+    parser.add_argument("--minutes", type=float, default=0, help="save and stop after so long; 0: never")
+    parser.add_argument("--processes", type=_positive, default=1, help="that train together on this machine")
+    return parser.parse_args(words)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from nets.launch import train_dataset, train_in_processes
+
+    common: dict[str, Any] = {
+        "model": {k.removeprefix("model."): v for k, v in options.set if k.startswith("model.")},
+        "settings": {k: v for k, v in options.set if not k.startswith("model.")},
+    } | {name: getattr(options, name) for name in ("leave_out", "start", "threads", "readers", "minutes")}
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        common["device"] = options.device
+        train_in_processes(options.processes, options.manifest, options.output, **common)
+        return
+    place: dict[str, Any] = {
+        "rank": int(os.environ["RANK"]),
+        "size": size,
+        "device": _own_device(options.device),
+    }
+    train_dataset(options.manifest, options.output, **common, **place)
+
+
+def _own_device(device: str) -> str:
+    """Device of this process among those that torchrun started on this machine."""
+    from nets.checkpoint import choose_device
+
+    device = choose_device(device)
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from nets.manifest import verify
+
+    verify(options.manifest)
+
+
+def _command() -> tuple[Any, argparse.Namespace]:
+    """What is to be run, and its arguments."""
+    words = sys.argv[1:]
+    if words[:1] == ["train"]:
+        return _train, _training_arguments(words[1:])
+    if words[:1] == ["verify"]:
+        parser = argparse.ArgumentParser(prog="python -m nets verify")
+        parser.add_argument("manifest", help="manifest.json of the data set")
+        return _verify, parser.parse_args(words[1:])
+    return _run, _arguments()
+
+
 def main() -> int:
     """Exit code 0 only when the result is whole."""
-    from data.errors import CovarionError
+    from data.errors import CovarionError, TrainingStopped
 
+    run, options = _command()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
-        _run(_arguments())
+        run(options)
     except (CovarionError, ValueError, OSError) as error:
         print(f"python -m nets: {error}", file=sys.stderr)
-        return 1
+        return TRY_AGAIN if isinstance(error, TrainingStopped) else 1
     return 0
 
 

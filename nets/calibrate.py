@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from nets.dataset import Example, depths_of, read_example
+from nets.dataset import Example
 from nets.losses import UNRESOLVED
 from nets.model import Refiner
 from nets.predict import distance_logits
@@ -21,7 +21,7 @@ def packed_contact_logits(
     model: Refiner, example: Example, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Uncalibrated contact log odds, contact (1, 0, or -1 unresolved) and separation of the packed pairs."""
-    features, bins = read_example(example.path, k)
+    features, bins = example.read(k)
     upper = np.triu_indices(features.length, 1)
     near = distance_logits(model, features)
     contact = near[..., : model.config.contact_bins], near[..., model.config.contact_bins :]
@@ -41,7 +41,7 @@ def tuning_scores(model: Refiner, examples: Sequence[Example]) -> dict[str, floa
     values: dict[str, list[float]] = {}
     for example in seen.values():
         for label, k in (("full", 0), ("shallow", -1)):
-            features, _ = read_example(example.path, k)
+            features, _ = example.read(k)
             if features.length > LONGEST_LOOK:
                 continue
             logit, truth, separation = packed_contact_logits(model, example, k)
@@ -78,9 +78,9 @@ def fit_calibration(model: Refiner, examples: Sequence[Example]) -> list[list[fl
         sizes[example.cluster] = sizes.get(example.cluster, 0) + 1
     parts: list[list[_Sample]] = [[] for _ in RANGES]
     for example in examples:
-        depths = depths_of(example.path)
+        depths = example.depths()
         for k in range(depths):
-            neff = read_example(example.path, k)[0].neff
+            neff = example.read(k)[0].neff
             logit, truth, separation = packed_contact_logits(model, example, k)
             for part, (low, high) in zip(parts, RANGES, strict=True):
                 chosen = (truth >= 0) & (separation >= low) & (separation < high)

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
+FEATURE_VERSION = 1  # of examples; raise it when their channels change in number, order or meaning
 PAIR_MAPS = ("ridge", "mi")  # maps that nets.features makes by itself
 # Log odds of a distance below so many angstrom, by the published networks of trRosetta (`nets.experts`)
 TRROSETTA_MAPS = {f"expert:trrosetta-{edge}": float(edge) for edge in (6, 8, 10, 12, 15, 20)}
@@ -109,7 +110,11 @@ class TrainConfig:
     steps : int
         Number of updates; the learning rate rises over the first twentieth and falls along a cosine.
     batch : int
-        Crops per update, accumulated one by one, so that proteins of any length mix.
+        Crops per update, over all processes; their gradients are accumulated, so that proteins of any length
+        mix.
+    micro_batch : int
+        Most crops that pass through the network at once, where they have one size: more fill a GPU, fewer
+        save memory; the gradient is the same, but for rounding and dropout masks.
     crop : int
         Side of the square that is cut from longer maps, in residues.
     learning_rate, weight_decay : float
@@ -144,6 +149,7 @@ class TrainConfig:
     seed: int = 1
     fold_share: float = 0.3
     keep_start: float = 0.0
+    micro_batch: int = 1
 
 
 def as_metadata(config: Any) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import torch
 from data.alphabet import Q
 from data.contacts import contact_map
 from data.errors import CovarionError
-from data.store import load_arrays, open_arrays, save_arrays
+from data.mapped import map_arrays
+from data.store import open_arrays, save_arrays
 from data.truth_file import experimental_distance
-from nets.config import BIN_EDGES, PAIR_MAPS
+from nets.config import BIN_EDGES, FEATURE_VERSION, PAIR_MAPS
 from nets.features import Features, compute_features, simulate_family
 from nets.losses import UNRESOLVED
 from nets.model import Pixels
@@ -34,17 +35,33 @@ class Example:
     ----------
     protein : str
     path : str
-        File written by :func:`write_example`.
+        File written by :func:`write_example`, or a shard of `nets.shards`.
     cluster : str
         Homology cluster: all of its members stand on one side of the split and share one weight.
     split : str
         ``train`` or ``tune``.
+    key : str
+        Name that the arrays of the example carry in a shard; empty in a file of its own.
     """
 
     protein: str
     path: str
     cluster: str
     split: str
+    key: str = ""
+
+    def read(self, k: int) -> tuple[Features, np.ndarray]:
+        """Features at depth number `k` (modulo the number there is) and the true bins."""
+        return read_example(self.path, k, self.key)
+
+    def depths(self) -> int:
+        """At how many depths there are features."""
+        return map_arrays(self.path)[array_name(self.key, "depths")].size
+
+
+def array_name(key: str, name: str) -> str:
+    """Name of an array of an example in its file."""
+    return f"{key}/{name}" if key else name
 
 
 def distance_bins(distance: np.ndarray, edges: Sequence[float] = BIN_EDGES) -> np.ndarray:
@@ -95,7 +112,7 @@ def write_example(
     Parameters
     ----------
     path : path
-        ``.npz``: ``bins`` uint8 [P], ``depths`` int32 [K], and for each depth k the arrays of
+        ``.npz`` with the arrays of docs/dataset.md: labels, and for each depth k those of
         :class:`nets.features.Features` with suffix ``_k``.
     tokens : int8 [N, L]
         The query is row 0.
@@ -104,7 +121,12 @@ def write_example(
     rng : numpy Generator
         Chooses depths and rows.
     """
-    arrays: dict[str, np.ndarray] = {"bins": distance_bins(distance)}
+    arrays: dict[str, np.ndarray] = {
+        "bins": distance_bins(distance),
+        "distance": distance[np.triu_indices(distance.shape[0], 1)].astype(np.float32),
+        "query": np.asarray(tokens[0], dtype=np.int8),
+        "version": np.array(FEATURE_VERSION, dtype=np.int32),
+    }
     chosen = depths(tokens.shape[0], count, rng)
     for k, rows in enumerate(chosen):
         shallow = tokens if rows == tokens.shape[0] else subsample(tokens, rows, rng)
@@ -123,7 +145,9 @@ def build_example(
     CovarionError
         The truth is a predicted model, which nothing is learned from.
     """
-    tokens, distance = load_arrays(alignment)["tokens"], experimental_distance(truth)
+    distance = experimental_distance(truth)
+    with open_arrays(alignment) as arrays:
+        tokens = arrays["tokens"]
     rng = np.random.default_rng([seed, zlib.crc32(Path(out).parent.name.encode())])
     write_example(out, tokens, distance, rng, depths, tuple(pair_maps))
 
@@ -153,20 +177,29 @@ def build_simulated(
     write_example(out, tokens, distance, rng, depths, tuple(pair_maps))
 
 
-def read_example(path: str | Path, k: int) -> tuple[Features, np.ndarray]:
-    """Features at depth number `k` (modulo the number there is) and the true bins."""
-    with open_arrays(path) as archive:
-        count = archive["depths"].size
-        if not count:
-            raise CovarionError("an example without a depth", file=path, remedy="delete it and run again")
-        k %= count
-        return Features(*(archive[f"{name}_{k}"] for name in FEATURE_NAMES)), archive["bins"]
+def read_example(path: str | Path, k: int, key: str = "") -> tuple[Features, np.ndarray]:
+    """Features at depth number `k` (modulo the number there is) and the true bins, mapped from the file.
 
+    Parameters
+    ----------
+    path : path
+        Of :func:`write_example`, or a shard.
+    k : int
+    key : str
+        Of an example in a shard.
 
-def depths_of(path: str | Path) -> int:
-    """At how many depths an example has features."""
-    with open_arrays(path) as archive:
-        return archive["depths"].size
+    Raises
+    ------
+    CovarionError
+        The file cannot be read, or is another's.
+    """
+    arrays = map_arrays(path)
+    count = arrays[array_name(key, "depths")].size
+    if not count:
+        raise CovarionError("an example without a depth", file=path, remedy="delete it and run again")
+    k %= count
+    found = Features(*(arrays[array_name(key, f"{name}_{k}")] for name in FEATURE_NAMES))
+    return found, arrays[array_name(key, "bins")]
 
 
 def packed_rectangle(rows: np.ndarray, cols: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -256,7 +289,7 @@ def random_crop(
     With `deepest`, always all sequences (the draws from `rng` stay the same).
     """
     drawn = int(rng.integers(1 << 16))
-    features, bins = read_example(example.path, 0 if deepest else drawn)
+    features, bins = example.read(0 if deepest else drawn)
     length = features.length
     starts = rng.integers(0, max(1, length - crop + 1), size=2)
     # Half of the squares lie on the diagonal, where most contacts are; the other half anywhere.

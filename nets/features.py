@@ -5,20 +5,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.alphabet import GAP, Q
+from data.memory import domain_way, require_bytes
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.gauge import zero_sum
 from dca.gaussian import ridge
 from dca.maps import apc, frobenius, mutual_information
+from dca.memory import predicted_bytes
 from dca.simulate import simulate_family
 from dca.weights import sequence_weights
 from nets.config import PAIR_MAPS, TRROSETTA_MAPS
 
-__all__ = ["Features", "compute_features", "simulate_family"]
+__all__ = ["Features", "compute_features", "features_bytes", "simulate_family"]
 
 SITE_CHANNELS = 20 + Q + 2
 QUANTUM = 1 / 12
 IDENTITY = 0.8  # of the sequence weights that every refiner was and is fed with
+TORCH = 290_000_000  # bytes of torch, loaded, with its buffers and the weights of a small network
+NUMBA = 100_000_000  # bytes of numba and of compiled kernels
+_BLOCK = 1 << 14  # pairs
 EXPERT_PREFIX = "expert:"
 
 
@@ -55,6 +60,11 @@ class Features:
         return self.sites.shape[0]
 
 
+def features_bytes(rows: int, length: int) -> int:
+    """Peak of `compute_features` without published networks: that of its ridge couplings, torch loaded."""
+    return predicted_bytes("ridge", rows, length) + TORCH
+
+
 def compute_features(
     tokens: np.ndarray, names: tuple[str, ...] = PAIR_MAPS, foreign: dict | None = None
 ) -> Features:
@@ -76,7 +86,15 @@ def compute_features(
         A name is not known, or a foreign map is missing.
     FetchError
         A published network is asked for and not installed.
+    MemoryLimitError
+        There is too little memory; the message says how much it takes.
     """
+    rows, length = tokens.shape
+    require_bytes(
+        f"refining {length} columns of {rows} sequences",
+        features_bytes(rows, length),
+        lambda available: domain_way(length, lambda columns: features_bytes(rows, columns), available),
+    )
     weights = sequence_weights(tokens, IDENTITY)
     if tokens.shape[1] < 2:
         raise ValueError(f"a map needs two residues or more, the query has {tokens.shape[1]}")
@@ -126,9 +144,12 @@ def _standardised(full: np.ndarray) -> np.ndarray:
 def _compand(model: Couplings) -> np.ndarray:
     flat = model.couplings.reshape(len(model.couplings), -1)
     size = np.sqrt(np.mean(np.square(flat), dtype=np.float64))
-    scaled = flat / np.float32(size if size > 0 else 1.0)
-    rooted = np.sign(scaled) * np.sqrt(np.abs(scaled)) / np.float32(QUANTUM)
-    return np.clip(np.rint(rooted), -127, 127).astype(np.int8)
+    found = np.empty(flat.shape, dtype=np.int8)
+    for start in range(0, len(flat), _BLOCK):  # copies of all couplings would be the peak of a run
+        scaled = flat[start : start + _BLOCK] / np.float32(size if size > 0 else 1.0)
+        rooted = np.sign(scaled) * np.sqrt(np.abs(scaled)) / np.float32(QUANTUM)
+        found[start : start + _BLOCK] = np.clip(np.rint(rooted), -127, 127)
+    return found
 
 
 def _site_channels(tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -40,7 +40,19 @@ class Pixels:
 
     def to(self, device: torch.device) -> "Pixels":
         """The same batch on another device."""
-        return Pixels(**{name: value.to(device) for name, value in vars(self).items()})
+        return Pixels(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
+
+    def pinned(self) -> "Pixels":
+        """The same batch in page-locked memory, which a GPU copies from while the program goes on."""
+        return Pixels(**{name: value.pin_memory() for name, value in vars(self).items()})
+
+    @staticmethod
+    def joined(batches: "list[Pixels]") -> "Pixels":
+        """Batches of rectangles of one size as one."""
+        if len(batches) == 1:
+            return batches[0]
+        names = vars(batches[0])
+        return Pixels(**{name: torch.cat([vars(part)[name] for part in batches]) for name in names})
 
 
 class Normalise(nn.Module):

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from data.store import load_arrays, save_arrays
+from data.alphabet import Q
+from data.memory import INTERPRETER, domain_way, require_bytes
+from data.store import open_arrays, save_arrays
 from nets.card import acquaintance
 from nets.checkpoint import Loaded, choose_device, load_refiner
+from nets.config import RefinerConfig
 from nets.dataset import cut_pixels
-from nets.features import Features, compute_features
+from nets.features import NUMBA, TORCH, Features, compute_features
 from nets.model import Refiner, contact_logit
 from nets.probability import calibrated
 from nets.relatives import search_families
@@ -57,6 +60,13 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
     return (logits + logits.transpose(0, 1)) / 2
 
 
+def prediction_bytes(length: int, config: RefinerConfig) -> int:
+    """Peak of `predict`, its features included: the trunk, three copies of the bins, a strip of pixels."""
+    strip = min(length**2, STRIP_PIXELS + length) * (9 * Q**2 + 100)
+    held = (Q**2 // 2 + len(config.pair_maps)) * length**2
+    return INTERPRETER + NUMBA + TORCH + held + 4 * (config.channels + 3 * config.bins) * length**2 + strip
+
+
 def predict(loaded: Loaded, features: Features) -> Prediction:
     """Refine one protein's map.
 
@@ -66,8 +76,18 @@ def predict(loaded: Loaded, features: Features) -> Prediction:
         From :func:`nets.checkpoint.load_refiner`.
     features : Features
         Computed with the channels of ``loaded.model.config.pair_maps``.
+
+    Raises
+    ------
+    MemoryLimitError
+        There is too little memory; the message says how much it takes.
     """
-    config = loaded.model.config
+    config, length = loaded.model.config, features.length
+    require_bytes(
+        f"the network's map of {length} columns",
+        prediction_bytes(length, config),
+        lambda available: domain_way(length, lambda columns: prediction_bytes(columns, config), available),
+    )
     logits = distance_logits(loaded.model, features)
     distance = torch.softmax(logits, dim=-1).numpy()
     odds = contact_logit(logits, config.contact_bins).numpy().astype(np.float64)
@@ -101,7 +121,8 @@ def refine_file(
     """
     torch.set_num_threads(threads)
     loaded = load_refiner(refiner, choose_device(device))
-    tokens = load_arrays(alignment)["tokens"]
+    with open_arrays(alignment) as arrays:  # not its names, which may be larger than all the rest
+        tokens = arrays["tokens"]
     prediction = predict(loaded, compute_features(tokens, loaded.model.config.pair_maps))
     kin = search_families(tokens, find_weights(refiner), loaded.card)
     save_arrays(

@@ -11,7 +11,7 @@ import numpy as np
 from data.families import CLUSTER
 from data.homology import HOMOLOGOUS, Family, Homologue, consensus_sequence, find_homologues, load_families
 from nets.card import learned_proteins, tuning_proteins
-from nets.dataset import Example, read_example
+from nets.dataset import Example
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +29,12 @@ def families_of(examples: Sequence[Example]) -> list[Family]:
     Families that were simulated, on a protein's fold or on that of a chain, hold no sequence of its kin.
     """
     real = [e for e in examples if "~" not in e.protein and not e.cluster.startswith(CLUSTER)]
-    return [Family(e.protein, e.cluster, e.split, consensus_sequence(_profile(e.path))) for e in real]
+    return [Family(e.protein, e.cluster, e.split, consensus_sequence(_profile(e))) for e in real]
 
 
-def _profile(path: str | Path) -> np.ndarray:
+def _profile(example: Example) -> np.ndarray:
     """Weighted shares of the 20 residues at each position of an example at its full depth."""
-    sites = read_example(path, 0)[0].sites.astype(np.float32)
+    sites = example.read(0)[0].sites.astype(np.float32)
     return sites[:, 20:40]  # behind the query's residue, see `nets.features.Features`
 
 

@@ -1,33 +1,31 @@
 """Training of the refiner: seeded, resumable, the same code on a CPU and on a GPU."""
 
-import json
 import logging
 import math
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from data.errors import CovarionError
+from data.errors import CovarionError, TrainingStopped
 from data.families import CLUSTER
 from data.homology import save_families
-from data.store import atomic_path, save_text
+from nets.ahead import Ahead
 from nets.calibrate import fit_calibration, tuning_scores
-from nets.card import learned_clusters
 from nets.checkpoint import Loaded, choose_device, digest, load_refiner, save_weights
 from nets.config import RefinerConfig, TrainConfig, as_metadata, from_metadata
 from nets.dataset import Example, by_cluster, check_split, example_at, random_crop
+from nets.group import Group
+from nets.interrupt import Interrupt
+from nets.lineage import check_start, data_card, grown
 from nets.losses import refiner_loss
-from nets.model import Refiner
+from nets.model import Pixels, Refiner
 from nets.relatives import families_file, families_of, known_families, merged
 from nets.shipped import find_weights
+from nets.state import CHECKPOINT, read_state, write_state
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +45,16 @@ class Trainer:
         ``cpu`` or ``cuda``.
     start : Loaded, optional
         Weights to go on from, of the same shape; by default they are drawn at random.
+    readers : int
+        Threads that read crops ahead; the numbers do not depend on it.
+    group : Group, optional
+        Processes that train together, each of which makes a trainer; by default this one alone.
 
     Raises
     ------
     CovarionError
-        Nothing to train on, a cluster in two splits, or a start of another shape or that has learned from a
-        tuning cluster.
+        Nothing to train on, a cluster in two splits, crops that cannot be shared evenly, or a start of
+        another shape or that has learned from a tuning cluster.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class Trainer:
         folder: str | Path,
         device: str = "cpu",
         start: Loaded | None = None,
+        readers: int = 1,
+        group: Group | None = None,
     ):
         check_split(examples)
         learned = [e for e in examples if e.split == "train"]
@@ -72,9 +76,10 @@ class Trainer:
         if not learned:
             raise CovarionError("nothing to train on", remedy="give at least one protein the split 'train'")
         self.config, self.settings, self.device = config, settings, torch.device(device)
-        self.folder = Path(folder)
+        self.folder, self.readers, self.group = Path(folder), readers, group or Group()
+        self._check_shares()
         begun = start.sha256 if start else ""
-        self.identity = digest([as_metadata(config), as_metadata(settings), _fingerprints(examples), begun])
+        self.identity = digest([as_metadata(config), _numbers(settings), _fingerprints(examples), begun])
         torch.manual_seed(settings.seed)
         self.model = Refiner(config).to(self.device)
         if start:
@@ -83,6 +88,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=settings.learning_rate)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.begun = {name: value.clone() for name, value in self.average.items()} if start else {}
+        self.network: torch.nn.Module = self.model  # in a group, what averages its gradients
         self.step = 0
         self.history: list[dict[str, float]] = []
 
@@ -94,23 +100,54 @@ class Trainer:
             {"params": vectors, "weight_decay": 0.0},
         ]
 
-    def run(self, deadline: float = math.inf) -> bool:
-        """Train to the last step or to `deadline` (``time.monotonic``); True when the last step is done."""
+    def _check_shares(self) -> None:
+        """Every process of a group takes the same number of crops, or the mean of gradients is another."""
+        batch, size = self.settings.batch, self.group.size
+        if batch % size:
+            raise CovarionError(
+                "the crops of a step cannot be shared evenly",
+                value=f"batch {batch}, {size} processes",
+                remedy=f"make the batch a multiple of {size}",
+            )
+
+    def run(self, deadline: float = math.inf, interrupted: Callable[[], object] = bool) -> bool:
+        """Train to the last step, or until `deadline` (``time.monotonic``) or `interrupted()` is true.
+
+        Stopped early it writes the checkpoint that another run goes on from.
+
+        Returns
+        -------
+        bool
+            Whether the last step is done.
+        """
         self.resume()
-        if self.begun and self.step == 0 and self.tuning:
+        if self.begun and self.step == 0 and self.tuning and self.group.leads:
             logger.info("before training: %s", tuning_scores(self.averaged(), self.tuning))
-        with ThreadPoolExecutor(max_workers=1) as loader:
-            ahead = loader.submit(self._load, self.step)
-            while self.step < self.settings.steps and time.monotonic() < deadline:
-                crops = ahead.result()
-                ahead = loader.submit(self._load, self.step + 1)
-                self._update(crops)
+        self.network = self.group.wrapped(self.model)
+        begun, first, last = time.perf_counter(), self.step, self.settings.steps
+        with Ahead(self._ready, first, last, self.readers) as ahead:
+            while self.step < last:
+                if self.group.any(time.monotonic() >= deadline or bool(interrupted())):
+                    self.save()
+                    break
+                self._update(ahead.take())
                 self._look()
-        return self.step >= self.settings.steps
+        seconds = time.perf_counter() - begun
+        if self.step > first:
+            share = 100 * ahead.waited / seconds
+            logger.info("%d steps in %.1f s, %.1f %% waiting for crops", self.step - first, seconds, share)
+        return self.step >= last
+
+    def _ready(self, step: int) -> list[tuple]:
+        """Crops of a step; for a GPU in memory that it can copy from by itself."""
+        crops = self._load(step)
+        if self.device.type != "cuda":
+            return crops
+        return [(pixels.pinned(), bins.pin_memory()) for pixels, bins in crops]
 
     def _load(self, step: int) -> list[tuple]:
-        settings = self.settings
-        numbers = range(step * settings.batch, (step + 1) * settings.batch)
+        settings, group = self.settings, self.group
+        numbers = range(step * settings.batch, (step + 1) * settings.batch)[group.rank :: group.size]
         return [
             random_crop(self._example(n), settings.crop, np.random.default_rng([settings.seed, 1, n]))
             for n in numbers
@@ -123,26 +160,45 @@ class Trainer:
         return example_at(number, self.folds if folds else self.clusters, self.settings.seed)
 
     def _update(self, crops: list[tuple]) -> None:
-        settings, loss_sum = self.settings, 0.0
+        settings = self.settings
+        losses: list[torch.Tensor] = []
         self.model.train()
-        torch.manual_seed(settings.seed * 1_000_003 + self.step)  # dropout depends on the step alone
+        # Dropout depends on the step alone, and in a group on the process
+        torch.manual_seed(settings.seed * 1_000_003 + self.step + self.group.rank * 1_000_000_007_003)
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * schedule(self.step, settings.steps)
-        for pixels, bins in crops:
-            pixels, bins = pixels.to(self.device), bins.to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                logits = self.model(pixels)
-            loss = refiner_loss(
-                logits, bins, pixels.separation, self.config.contact_bins, settings.contact_weight
-            )
-            (loss / len(crops)).backward()
-            loss_sum += float(loss.detach()) / len(crops)
+        for pixels, bins in stacked(crops, settings.micro_batch):
+            parts = self._losses(pixels, bins, more=len(losses) + len(bins) < len(crops), share=len(crops))
+            losses += parts
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self._track_average()
-        self.history.append({"step": self.step, "loss": loss_sum})
+        mean = 0.0
+        for loss in losses:  # only now, so that a GPU need not be waited for in between
+            mean += float(loss) / len(crops)
+        self.history.append({"step": self.step, "loss": self.group.mean(mean)})
+
+    def _losses(self, pixels: Pixels, bins: torch.Tensor, more: bool, share: int) -> list[torch.Tensor]:
+        """Losses of crops that pass at once; their gradients are added to those that are there.
+
+        Each crop counts as 1 / `share`, so that the sum over a step is the gradient of the mean loss.
+        """
+        settings, half = self.settings, self.settings.precision == "bfloat16"
+        pixels, bins = pixels.to(self.device), bins.to(self.device, non_blocking=True)
+        with self.group.accumulating(self.network, more):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                logits = self.network(pixels)
+            losses = [
+                refiner_loss(
+                    logits[k : k + 1], bins[k : k + 1], pixels.separation[k : k + 1],
+                    self.config.contact_bins, settings.contact_weight,
+                )
+                for k in range(len(bins))
+            ]  # fmt: skip
+            (torch.stack(losses).sum() / share).backward()
+        return [loss.detach() for loss in losses]
 
     def _track_average(self) -> None:
         decay = self.settings.average
@@ -154,7 +210,7 @@ class Trainer:
 
     def _look(self) -> None:
         settings, last = self.settings, self.step == self.settings.steps
-        if self.tuning and (self.step % settings.evaluate_every == 0 or last):
+        if self.tuning and self.group.leads and (self.step % settings.evaluate_every == 0 or last):
             self.history[-1] |= tuning_scores(self.averaged(), self.tuning)
             logger.info("step %d: %s", self.step, self.history[-1])
         if self.step % settings.save_every == 0 or last:
@@ -174,42 +230,25 @@ class Trainer:
         )
         return model.eval()
 
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"average.{name}": value for name, value in self.average.items()}
-        for number, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
-        return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-
     def save(self) -> None:
-        """Write the checkpoint and the history, each in one step."""
-        metadata = {"step": str(self.step), "identity": self.identity, "history": json.dumps(self.history)}
-        with atomic_path(self.folder / "checkpoint.safetensors") as temporary:
-            save_file(self._tensors(), temporary, metadata=metadata)
-        names = list(dict.fromkeys(name for row in self.history for name in row))
-        lines = ["\t".join(f"{row[n]:.6g}" if n in row else "" for n in names) for row in self.history]
-        save_text(self.folder / "history.tsv", "\n".join(["\t".join(names), *lines]) + "\n")
+        """Write the checkpoint and the history, each in one step; in a group its first process does."""
+        if self.group.leads:
+            write_state(self.folder, self)
 
     def resume(self) -> None:
-        """Go on from the checkpoint of the same settings, where there is one."""
-        path = self.folder / "checkpoint.safetensors"
-        if not path.exists():
-            return
-        with safe_open(path, framework="pt") as archive:
-            metadata = archive.metadata()
-            if metadata["identity"] != self.identity:
-                logger.warning("%s belongs to other settings or proteins: training starts anew", path)
-                return
-            tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a dict)
-        self.step, self.history = int(metadata["step"]), json.loads(metadata["history"])
-        self.model.load_state_dict(_under("model.", tensors))
-        self.average = {name: value.to(self.device) for name, value in _under("average.", tensors).items()}
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in _under("optimiser.", tensors).items():
-            number, key = name.split(".", 1)
-            state.setdefault(int(number), {})[key] = value
-        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
-        logger.info("resumed at step %d from %s", self.step, path)
+        """Go on from the checkpoint of the same settings, where there is one.
+
+        Raises
+        ------
+        CovarionError
+            Processes of a group see different checkpoints.
+        """
+        read_state(self.folder, self)
+        self.group.check_same(
+            self.step,
+            "the processes of a training run see different checkpoints",
+            "keep its folder on a file system that all of them share",
+        )
 
     def finish(self, card: dict[str, Any]) -> Path:
         """Calibrate on the tuning families and write ``weights.safetensors`` with its data card."""
@@ -221,8 +260,10 @@ class Trainer:
         return path
 
 
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+def _numbers(settings: TrainConfig) -> dict[str, Any]:
+    """Settings that a checkpoint must agree on; what later versions added counts where it is used."""
+    found = as_metadata(settings)
+    return {name: value for name, value in found.items() if (name, value) != ("micro_batch", 1)}
 
 
 def _fingerprints(examples: Sequence[Example]) -> list[list[str]]:
@@ -233,47 +274,24 @@ def _fingerprints(examples: Sequence[Example]) -> list[list[str]]:
     )
 
 
-def check_start(start: Loaded, config: RefinerConfig, tuning: Sequence[Example]) -> None:
-    """Refuse to go on from weights of another shape, or that have seen a tuning family.
-
-    Further pair maps behind those of the start are not another shape.
-
-    Raises
-    ------
-    CovarionError
-    """
-    more = config.pair_maps[len(start.model.config.pair_maps) :]
-    if replace(start.model.config, pair_maps=start.model.config.pair_maps + more) != config:
-        raise CovarionError(
-            "the weights to start from have another shape",
-            place=start.name,
-            value=start.model.config,
-            remedy="set train: model to the same; only pair_maps may be added",
-        )
-    seen = learned_clusters(start.card)
-    if both := sorted({e.cluster for e in tuning} & seen):
-        raise CovarionError(
-            "the weights to start from have learned from tuning families",
-            place=start.name,
-            value=", ".join(both),
-            remedy="tune on other clusters",
-        )
-
-
-def grown(start: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """State of weights to go on from, with zeros for the pair maps that they did not read."""
-    key = "embed_maps.weight"
-    wider = torch.zeros_like(fresh[key])
-    wider[:, : start[key].shape[1]] = start[key]
-    return start | {key: wider}
-
-
 def schedule(step: int, steps: int) -> float:
     """Share of the full learning rate: a linear rise over a twentieth of the run, then half a cosine."""
     rise = max(1, steps // 20)
     if step < rise:
         return (step + 1) / rise
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def stacked(crops: Sequence[tuple], most: int) -> Iterator[tuple[Pixels, torch.Tensor]]:
+    """Crops that follow each other and have one size, as batches of up to `most`."""
+    begin = 0
+    while begin < len(crops):
+        end = begin + 1
+        while end < min(begin + most, len(crops)) and crops[end][1].shape == crops[begin][1].shape:
+            end += 1
+        part = crops[begin:end]
+        yield Pixels.joined([pixels for pixels, _ in part]), torch.cat([bins for _, bins in part])
+        begin = end
 
 
 def train_refiner(
@@ -284,13 +302,17 @@ def train_refiner(
     device: str = "auto",
     threads: int = 1,
     start: str = "",
+    *,
+    readers: int = 1,
+    minutes: float = 0,
+    group: Group | None = None,
 ) -> None:
     """Train on example files and write weights; a killed run goes on from its last checkpoint.
 
     Parameters
     ----------
     files : sequence of dict
-        ``protein``, ``path``, ``cluster`` and ``split`` of each example.
+        Fields of :class:`nets.dataset.Example`.
     out : path
         ``weights.safetensors`` in the folder of the run; the families that were learned from are listed
         beside it, see `nets.relatives`.
@@ -298,33 +320,36 @@ def train_refiner(
         Fields of :class:`nets.config.RefinerConfig` and :class:`nets.config.TrainConfig`.
     start : str
         Weights to go on from, by name or path; their shape is taken. Empty starts at random.
+    readers, group
+        As :class:`Trainer`.
+    minutes : float
+        After so long the run saves its state and stops; 0: never.
+
+    Raises
+    ------
+    TrainingStopped
+        SIGTERM, SIGUSR1 or the time came first; the next call goes on from there.
     """
+    limit = time.monotonic() + 60 * minutes if minutes else math.inf
     torch.set_num_threads(threads)
     examples = [Example(**entry) for entry in files]
     begun = load_refiner(start) if start else None
     config = from_metadata(RefinerConfig, (as_metadata(begun.model.config) if begun else {}) | model)
-    trainer = Trainer(
-        examples, config, from_metadata(TrainConfig, settings), Path(out).parent, choose_device(device), begun
-    )
-    trainer.run()
-    trainer.finish(data_card(examples, begun))
-    families = [*(known_families(find_weights(start)) if start else []), *families_of(examples)]
-    save_families(families_file(out), merged(families))
-    # Weights that are whole need no checkpoint: asked for again, they are trained again.
-    (Path(out).parent / "checkpoint.safetensors").unlink()
-
-
-def data_card(examples: Sequence[Example], start: Loaded | None = None) -> dict[str, Any]:
-    """What a network has seen: proteins and clusters by split, simulated families, and its start's card."""
-    card: dict[str, Any] = {}
-    if start:
-        card["start"] = {"name": start.name, "sha256": start.sha256, "card": start.card}
-    for split in ("train", "tune"):
-        chosen = [e for e in examples if e.split == split]
-        folds = [e for e in chosen if e.cluster.startswith(CLUSTER)]
-        chosen = [e for e in chosen if not e.cluster.startswith(CLUSTER)]
-        real = sorted(e.protein for e in chosen if "~" not in e.protein)
-        clusters = sorted({e.cluster for e in chosen})
-        simulated = len(chosen) - len(real)
-        card[split] = {"proteins": real, "clusters": clusters, "simulated": simulated, "folds": len(folds)}
-    return card
+    run = from_metadata(TrainConfig, settings)
+    folder = Path(out).parent
+    trainer = Trainer(examples, config, run, folder, choose_device(device), begun, readers, group)
+    with Interrupt() as interrupt:
+        if not trainer.run(limit, lambda: interrupt.name):
+            raise TrainingStopped(
+                f"training stopped after step {trainer.step} of {run.steps}, its state is saved",
+                file=folder / CHECKPOINT,
+                value=interrupt.name or f"{minutes:g} minutes passed, or another process was stopped",
+                remedy="run it again: it goes on from there",
+            )
+    if trainer.group.leads:
+        trainer.finish(data_card(examples, begun))
+        families = [*(known_families(find_weights(start)) if start else []), *families_of(examples)]
+        save_families(families_file(out), merged(families))
+        # Weights that are whole need no checkpoint: asked for again, they are trained again.
+        (folder / CHECKPOINT).unlink()
+    trainer.group.any(False)  # the others wait for the first

@@ -15,6 +15,7 @@ from report.comparisons import MEASURES, REFERENCES, comparison_tables, first_ch
 from report.evidence import expected_precision, next_depth, profile
 from report.explain import Explained, explained, reason_masks
 from report.kin import read_kinship
+from report.memory import require_page
 from report.methods import CONTACT_DISTANCE, LEARNED, MIN_SEPARATION, best_method, styles
 from report.payload import Protein, json_text, load_protein, pack_protein, pack_repeats
 from report.picture import pack_structure
@@ -140,6 +141,7 @@ def write_protein(
         Folder for the exports.
     """
     files = _grouped(files)
+    require_page(files["alignment"], 3 + len(files["refined"]) + bool(files.get("foreign")))
     subject = load_protein(protein, files, min_separation)
     files["exports"] = write_exports(subject, Path(exports))
     write_page(protein, files, settings, versions, page, min_separation)

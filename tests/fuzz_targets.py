@@ -184,12 +184,13 @@ def _weights(path: Path) -> None:
 
 
 def _example(path: Path) -> None:
-    from nets.dataset import depths_of, read_example
+    from nets.dataset import Example
 
+    example = Example("fuzzed", str(path), "", "train")
     with domain_errors():
-        depths_of(path)
+        example.depths()
     with domain_errors():
-        read_example(path, 3)
+        example.read(3)
 
 
 def _results(path: Path) -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from data.alphabet import Q, decode
 from data.errors import CovarionError, MemoryLimitError
+from data.memory import available_bytes
 from dca import kernels, memory, vector, weights
 from dca.accelerate import jit
 from dca.boltzmann import BoltzmannSettings
 from dca.couplings import pair_index
-from dca.memory import available_bytes, predicted_bytes, require_memory
+from dca.memory import predicted_bytes, require_memory
 from dca.methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -355,11 +355,6 @@ class Plan:
             for name in self.fold_batches[batch]
         ]
 
-    def training_inputs(self, fold: str) -> list[str]:
-        """Files and folders that a training run waits for."""
-        files = {f["path"] for f in self.training_files(fold) if not f["cluster"].startswith(CLUSTER)}
-        return [*sorted(files), *map(self.fold_folder, self.fold_batches)]
-
 
 def source_digest(*packages: str) -> str:
     """Checksum of packages' source, passed to cheap rules so that a change of code makes them run again."""

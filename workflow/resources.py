@@ -99,19 +99,21 @@ def refinement_seconds(sizes: Sizes, threads: int = 1) -> float:
     return 60 * len(sizes) + work / threads
 
 
-def gpu_request(name: str, cluster: dict, length: int | None = None) -> int | str | None:
+def gpu_request(name: str, cluster: dict, length: int | None = None, count: int = 1) -> int | str | None:
     """What a job asks for under the resource `name`, or None where it asks for nothing.
 
     Parameters
     ----------
     name : {"gpu", "gres"}
-        ``gpu`` becomes ``--gpus=1`` of Slurm, ``gres`` becomes ``--gres=gpu:1``: clusters differ.
+        ``gpu`` becomes ``--gpus=N`` of Slurm, ``gres`` becomes ``--gres=gpu:N``: clusters differ.
     cluster : dict
         Section of the configuration: ``gpu`` names the resource that is used, or ``none``; predictions of
         fewer columns than ``gpu_columns`` ask for nothing.
     length : int, optional
         Columns of the largest alignment of a prediction; None for training.
+    count : int
+        GPUs: as many as processes that train together.
     """
     if cluster["gpu"] != name or (length is not None and length < cluster["gpu_columns"]):
         return None
-    return 1 if name == "gpu" else "gpu:1"
+    return count if name == "gpu" else f"gpu:{count}"

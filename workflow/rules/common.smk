@@ -100,7 +100,8 @@ def refinement_time(wildcards, input, attempt, threads):
 
 
 def gpu_to_train(name):
-    return needs.gpu_request(name, config["cluster"])
+    count = config["train"].get("processes", 1)
+    return needs.gpu_request(name, config["cluster"], count=count)
 
 
 def gpu_to_predict(name):

@@ -1,13 +1,15 @@
-# Reads:  alignment.npz, weights.npz, truth.npz and the shipped weights.
-# Writes: refined.npz (and NAME.npz of weights trained here), dataset.npz, results/model/FOLD/.
-# Steps:  features at several depths, simulated families, training, prediction.
+# Reads:  alignment.npz, weights.npz, truth.npz, provenance and the shipped weights.
+# Writes: refined.npz (and NAME.npz of weights trained here), dataset.npz, results/dataset/, results/model/FOLD/.
+# Steps:  features at several depths, simulated families, the data set in shards, training, prediction.
+
+from workflow.dataset_plan import DatasetPlan
+
+DATASET = DatasetPlan(PLAN)
 
 
 rule dataset:
     input:
-        lambda w: sorted(
-            {path for fold in PLAN.folds for path in PLAN.training_inputs(fold)}
-        ),
+        f"{RESULTS}/dataset/manifest.json",
 
 
 rule train:
@@ -20,7 +22,7 @@ rule build_dataset:
         alignment=f"{RESULTS}/{{protein}}/alignment.npz",
         truth=f"{RESULTS}/{{protein}}/truth.npz",
     output:
-        f"{RESULTS}/{{protein}}/dataset.npz",
+        DATASET.kept(f"{RESULTS}/{{protein}}/dataset.npz", temp),
     log:
         f"{RESULTS}/{{protein}}/logs/build_dataset.log",
     benchmark:
@@ -33,6 +35,7 @@ rule build_dataset:
         runtime=refinement_time,
     params:
         settings=PLAN.example_settings,
+        version=DATASET.version,
     script:
         "../scripts/build_dataset.py"
 
@@ -41,7 +44,7 @@ rule simulate_family:
     input:
         truth=f"{RESULTS}/{{protein}}/truth.npz",
     output:
-        f"{RESULTS}/{{protein}}/simulated-{{k}}.npz",
+        DATASET.kept(f"{RESULTS}/{{protein}}/simulated-{{k}}.npz", temp),
     log:
         f"{RESULTS}/{{protein}}/logs/simulate_family-{{k}}.log",
     benchmark:
@@ -55,13 +58,14 @@ rule simulate_family:
     params:
         rows=config["train"]["simulated_rows"],
         settings=PLAN.example_settings,
+        version=DATASET.version,
     script:
         "../scripts/simulate_family.py"
 
 
 rule simulate_folds:
     output:
-        directory(f"{RESULTS}/model/simulated/{{batch}}"),
+        DATASET.kept(directory(f"{RESULTS}/model/simulated/{{batch}}"), temp),
     log:
         f"{RESULTS}/model/logs/simulate_folds-{{batch}}.log",
     benchmark:
@@ -76,13 +80,43 @@ rule simulate_folds:
         folder=config["train"]["folds"]["folder"],
         names=lambda w: PLAN.fold_batches[w.batch],
         settings=PLAN.example_settings,
+        version=DATASET.version,
     script:
         "../scripts/simulate_folds.py"
 
 
+rule shard_dataset:
+    input:
+        lambda w: DATASET.inputs,
+        provenance=lambda w: DATASET.records,
+    output:
+        manifest=f"{RESULTS}/dataset/manifest.json",
+        shards=directory(f"{RESULTS}/dataset/shards"),
+        card=f"{RESULTS}/dataset/README.md",
+    log:
+        f"{RESULTS}/dataset/logs/shard_dataset.log",
+    benchmark:
+        f"{RESULTS}/dataset/benchmarks/shard_dataset.tsv"
+    conda:
+        "../envs/covarion.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 3000 * attempt,
+        runtime=240,
+    params:
+        files=lambda w: DATASET.files,
+        sources=lambda w: DATASET.sources,
+        megabytes=DATASET.megabytes,
+        card=f"{workflow.basedir}/docs/dataset.md",
+        seed=config["seed"],
+    script:
+        "../scripts/shard_dataset.py"
+
+
 rule train_refiner:
     input:
-        lambda w: PLAN.training_inputs(w.fold),
+        manifest=f"{RESULTS}/dataset/manifest.json",
+        shards=f"{RESULTS}/dataset/shards",
         start=lambda w: PLAN.start_file,
     output:
         f"{RESULTS}/model/{{fold}}/weights.safetensors",
@@ -93,16 +127,16 @@ rule train_refiner:
         f"{RESULTS}/model/benchmarks/train_refiner-{{fold}}.tsv"
     conda:
         "../envs/covarion.yaml"
-    threads: 2
+    threads: 2 * DATASET.processes
     resources:
-        mem_mb=megabytes(4000, 1),
+        mem_mb=lambda w, attempt: 4000 * attempt * DATASET.processes,
         runtime=1440,
         gpu=gpu_to_train("gpu"),
         gres=gpu_to_train("gres"),
     params:
-        files=lambda w: PLAN.training_files(w.fold),
+        leave_out=lambda w: DATASET.left_out(w.fold),
         start=PLAN.start_file,
-        train=config["train"],
+        train=DATASET.training,
         device=config["refine"]["device"],
     script:
         "../scripts/train_refiner.py"

@@ -1,0 +1,74 @@
+"""State of a training run in ``checkpoint.safetensors``: all that the next update depends on."""
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from data.store import atomic_path, save_text
+
+if TYPE_CHECKING:
+    from nets.train import Trainer
+
+CHECKPOINT = "checkpoint.safetensors"
+
+logger = logging.getLogger(__name__)
+
+
+def write_state(folder: Path, trainer: "Trainer") -> None:
+    """Write the checkpoint and ``history.tsv``, each in one step: killed, the last whole ones stay.
+
+    Parameters
+    ----------
+    folder : path
+    trainer : Trainer
+    """
+    metadata = {
+        "step": str(trainer.step),
+        "identity": trainer.identity,
+        "history": json.dumps(trainer.history),
+    }
+    with atomic_path(folder / CHECKPOINT) as temporary:
+        save_file(_tensors(trainer), temporary, metadata=metadata)
+    names = list(dict.fromkeys(name for row in trainer.history for name in row))
+    lines = ["\t".join(f"{row[n]:.6g}" if n in row else "" for n in names) for row in trainer.history]
+    save_text(folder / "history.tsv", "\n".join(["\t".join(names), *lines]) + "\n")
+
+
+def read_state(folder: Path, trainer: "Trainer") -> None:
+    """Bring a trainer to the state of the checkpoint, if there is one of the same settings and examples."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return
+    with safe_open(path, framework="pt") as archive:
+        metadata = archive.metadata()
+        if metadata["identity"] != trainer.identity:
+            logger.warning("%s belongs to other settings or proteins: training starts anew", path)
+            return
+        tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a dict)
+    trainer.step, trainer.history = int(metadata["step"]), json.loads(metadata["history"])
+    trainer.model.load_state_dict(_under("model.", tensors))
+    average = _under("average.", tensors)
+    trainer.average = {name: value.to(trainer.device) for name, value in average.items()}
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in _under("optimiser.", tensors).items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = value
+    trainer.optimiser.load_state_dict(trainer.optimiser.state_dict() | {"state": state})
+    logger.info("resumed at step %d from %s", trainer.step, path)
+
+
+def _tensors(trainer: "Trainer") -> dict[str, torch.Tensor]:
+    tensors = {f"model.{name}": value for name, value in trainer.model.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in trainer.average.items()}
+    for number, state in trainer.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,35 @@
+"""How much memory the page and the exports of a protein take, known before anything is read."""
+
+from data.memory import INTERPRETER, domain_way, require_bytes
+from data.store import open_arrays
+
+_BASE = INTERPRETER + 10_000_000  # with jinja2
+
+
+def page_bytes(rows: int, length: int, methods: int) -> int:
+    """Peak of `report.page.write_protein`.
+
+    Parameters
+    ----------
+    rows, length : int
+        N sequences and L columns.
+    methods : int
+        Maps that are shown.
+    """
+    return _BASE + 7 * rows * length + (25 * methods + 150) * length**2
+
+
+def require_page(alignment: str, methods: int) -> None:
+    """Refuse a page that will not fit, by the sizes in ``alignment.npz``.
+
+    Raises
+    ------
+    MemoryLimitError
+    """
+    with open_arrays(alignment) as arrays:
+        rows, length = arrays.shape("tokens")
+    require_bytes(
+        f"the page of {length} columns, {rows} sequences and {methods} maps",
+        page_bytes(rows, length, methods),
+        lambda available: domain_way(length, lambda columns: page_bytes(rows, columns, methods), available),
+    )

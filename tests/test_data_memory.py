@@ -1,0 +1,147 @@
+"""Memory of the stages around the couplings: counted before they begin, refused with number and ways out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import stage_memory
+from data import memory
+from data.contacts import Truth
+from data.errors import MemoryLimitError
+from data.memory import alignment_bytes, available_bytes, require_bytes, scoring_bytes
+from data.msa import read_alignment
+from data.scoring import score_files
+from data.store import save_arrays
+from data.truth_file import save_truth
+from nets import features
+from nets.config import RefinerConfig
+from nets.features import compute_features, features_bytes
+from nets.predict import prediction_bytes
+from report.memory import page_bytes, require_page
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def little(monkeypatch):
+    """A machine with 60 MB."""
+    monkeypatch.setattr(memory, "available_bytes", lambda limit=None: (60_000_000, "free memory"))
+
+
+def test_a_refusal_names_work_number_and_ways_out(little):
+    with pytest.raises(MemoryLimitError) as caught:
+        require_bytes("drawing", 1_510_000_000, lambda available: [f"draw less than {available} bytes"])
+    assert str(caught.value) == (
+        "drawing needs 1.6 GB of memory; found: 0.0 GB (free memory); "
+        "remedy: draw less than 60000000 bytes; or a machine that gives 1.6 GB"
+    )
+    require_bytes("drawing", 60_000_000)
+
+
+def test_reading_an_alignment_is_refused_before_it_is_held(little, tmp_path):
+    path = tmp_path / "wide.fasta"
+    path.write_text("".join(f">s{n}\n{'ACDEFGHIKL' * 3000}\n" for n in range(300)))
+    with pytest.raises(
+        MemoryLimitError, match=r"wide\.fasta: reading 300 sequences and 30000 columns needs 0\.1 GB"
+    ):
+        read_alignment(path)
+
+
+def test_scoring_is_refused(little, tmp_path):
+    length = 500
+    distance = np.zeros((length, length), np.float32)
+    truth = Truth(distance, np.ones(length, bool), np.array(["1"] * length), 1.0, 1.0, "A", "1ABC")
+    save_truth(tmp_path / "truth.npz", truth)
+    save_arrays(tmp_path / "maps.npz", mi=distance, mi_raw=distance)
+    with pytest.raises(MemoryLimitError, match=r"scoring 2 maps of 500 columns needs 0\.1 GB"):
+        score_files("P", tmp_path / "truth.npz", [tmp_path / "maps.npz"], tmp_path / "scores.tsv")
+    assert not (tmp_path / "scores.tsv").exists()
+
+
+def test_a_page_is_refused_by_the_header_of_its_alignment(tmp_path):
+    save_arrays(tmp_path / "alignment.npz", tokens=np.zeros((2, 100_000), np.int8))
+    with pytest.raises(
+        MemoryLimitError, match=r"page of 100000 columns, 2 sequences and 4 maps needs \d+\.\d GB"
+    ):
+        require_page(str(tmp_path / "alignment.npz"), 4)
+
+
+def test_features_of_a_long_protein_are_refused_with_a_domain(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda limit=None: (2_000_000_000, "the cgroup's limit"))
+    with pytest.raises(MemoryLimitError) as caught:
+        compute_features(np.zeros((50, 1200), np.int8))
+    needed = memory.gigabytes(features_bytes(50, 1200))
+    assert f"refining 1200 columns of 50 sequences needs {needed} GB" in str(caught.value)
+    domain = int(caught.value.remedy.split("at most ")[1].split()[0])
+    assert features_bytes(50, domain) <= 2_000_000_000 < features_bytes(50, domain + 1)
+
+
+def test_blocks_of_pairs_do_not_change_features(monkeypatch):
+    tokens = np.random.default_rng(0).integers(0, 21, size=(30, 12)).astype(np.int8)
+    whole = compute_features(tokens)
+    monkeypatch.setattr(features, "_BLOCK", 7)
+    np.testing.assert_array_equal(compute_features(tokens).couplings, whole.couplings)
+
+
+def test_the_largest_protein_fits_16_gigabytes_in_every_stage():
+    rows, length, config = 50_000, 1200, RefinerConfig(channels=64)
+    for size in (
+        alignment_bytes(rows, length, 200),
+        features_bytes(rows, length),
+        prediction_bytes(length, config),
+        scoring_bytes(length, 12),
+        page_bytes(rows, length, 5),
+    ):
+        assert size < 16e9
+
+
+LIMITED = """
+import json, resource, sys
+import numpy as np
+from data.memory import available_bytes
+from nets.features import compute_features
+
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 400_000_000,) * 2)
+available, source = available_bytes()
+try:
+    compute_features(np.zeros((50, 800), np.int8))
+    told = ""
+except Exception as error:
+    told = f"{type(error).__name__}: {error}"
+print(json.dumps([available, source, told]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux alone")
+def test_ulimit_counts():
+    """Under a real ``ulimit -v`` the work is refused, where it would have died of a failed allocation."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    available, source, told = json.loads(done.stdout)
+    assert source == "ulimit -v"
+    assert 400e6 < available < 800e6
+    assert told.startswith("MemoryLimitError: refining 800 columns of 50 sequences needs ")
+    assert "(ulimit -v); remedy: a domain of at most" in told
+
+
+def test_without_a_limit_of_addresses_it_sets_nothing():
+    nowhere = dict.fromkeys(("meminfo", "own_cgroups", "cgroup_root"), "/nowhere")
+    assert available_bytes(**nowhere)[1] == "no known limit"
+
+
+@pytest.mark.slow
+def test_predictions_hold_for_real_stages(tmp_path, capsys):
+    arguments = ["--rows", "500", "--length", "120", "--folder", str(tmp_path)]
+    stage_memory.main(arguments)  # compiles what is not yet compiled
+    capsys.readouterr()
+    stage_memory.main([*arguments, "--only", "prepare", "mi", "mean-field", "refine", "score", "report"])
+    rows = [line.split("|")[1:4] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert len(rows) == 6
+    for stage, predicted, measured in rows:
+        assert 0.7 < float(measured) / float(predicted) < 1.2, stage
