@@ -251,6 +251,7 @@ PIXELS = """() => {
 def solid(results, open_page):
     """The page with a structure, drawn."""
     page = open_page(results / "solid" / "report.html")
+    page.wait_for_selector("body[data-read]")
     page.locator("#structure").scroll_into_view_if_needed()
     page.wait_for_selector("#structure[data-drawn]")
     return page
