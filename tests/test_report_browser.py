@@ -415,7 +415,8 @@ def test_the_first_hover_is_answered_before_the_rest_is_drawn(tmp_path, open_pag
       });"""
     page = open_page(tmp_path / "large.html", before=watch)
     assert (tmp_path / "large.html").stat().st_size < 4e6
-    page.wait_for_selector("#structure[data-drawn]", timeout=60_000)
+    page.wait_for_selector("#structure[data-drawn]")
+    page.wait_for_selector("body[data-read]")
     order = list(dict.fromkeys(page.evaluate("order")))
     assert order == ["tip", "card", "structure"]
     assert page.evaluate("rowsOfTable.size") == 300
