@@ -20,7 +20,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 SNAKEMAKE = [str(PYTHON), "-m", "snakemake"]
 FAMILIES_TABLE = ["results/families", "--means", "--peers", "../shared/families/peers.tsv"]
-SLURM_TESTS = ["tests/test_slurm.py", "tests/test_slurm_accounting.py"]
+SLURM_TESTS = [f"tests/test_slurm{part}.py" for part in ("_scripts", "", "_accounting")]
 TESTS = [str(PYTHON), "-m", "pytest", "-n", "2", "--dist", "loadfile"]
 
 

@@ -12,9 +12,8 @@ set -euo pipefail
 
 [ $# -ge 1 ] || { sed -n '2,6p' "$0" >&2; exit 2; }
 folder=$(cd "$(dirname "$0")" && pwd)
+. "$folder/daemons.sh"
 accounting=${2:-none}
-mark="# written by tests/slurm/start.sh, state in"
-etc=/etc/slurm
 here=$(hostname -s)
 
 fail() { echo "start.sh: $*" >&2; exit 1; }
@@ -33,8 +32,9 @@ for name in slurm gres slurmdbd cgroup; do
     fail "$etc/$name.conf was written by somebody else: these tests would disturb a cluster that is in use"
   fi
 done
-before=$(sed -n "s|^$mark ||p" $etc/slurm.conf 2>/dev/null || true)
-if [ -n "$before" ] && owner=$(cat "$before/owner" 2>/dev/null) && kill -0 "$owner" 2>/dev/null; then
+before=$(state_of_conf || true)
+if pid_of "$before/slurmctld.pid" slurmctld >/dev/null &&
+  owner=$(cat "$before/owner" 2>/dev/null) && kill -0 "$owner" 2>/dev/null; then
   fail "process $owner started a cluster and still runs; tests/slurm/stop.sh ends it"
 fi
 "$folder/stop.sh" # what a killed test left
@@ -46,8 +46,8 @@ echo "$PPID" >"$state/owner"
 trap '"$folder/stop.sh"; fail "the cluster did not come up; $state/log has the logs"' ERR
 
 wait_for() { # a command, until it succeeds
-  for _ in $(seq 150); do "$@" >/dev/null 2>&1 && return 0; sleep 0.2; done
-  echo "start.sh: waited 30 s in vain for: $*" >&2
+  for _ in $(seq 600); do "$@" >/dev/null 2>&1 && return 0; sleep 0.2; done
+  echo "start.sh: waited 2 minutes in vain for: $*" >&2
   return 1
 }
 

@@ -1,17 +1,10 @@
 #!/usr/bin/env bash
 # End what start.sh started, jobs included, and remove its configuration; a cluster of anybody else is left alone.
 set -uo pipefail
-etc=/etc/slurm
-mark="# written by tests/slurm/start.sh, state in"
-state=$(sed -n "s|^$mark ||p" $etc/slurm.conf 2>/dev/null)
+. "$(cd "$(dirname "$0")" && pwd)/daemons.sh"
+state=$(state_of_conf)
 [ -n "$state" ] || exit 0
 
-pid_of() { # the process of a pid file, if it is still that daemon and no later process of that number
-  local pid
-  pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] &&
-    [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "$2"* ]] &&
-    ! grep -q "^State:.*zombie" "/proc/$pid/status" 2>/dev/null && echo "$pid"
-}
 end() { # a pid file, a daemon's name
   local pid
   pid=$(pid_of "$1" "$2") || return 0

@@ -105,7 +105,9 @@ def gpu_to_train(name):
 
 
 def gpu_to_predict(name):
-    """A GPU for a prediction of many columns."""
+    """A GPU for a prediction of many columns; sizes are looked up only where one may be asked for."""
+    if gpu_to_train(name) is None:
+        return None
 
     def ask(wildcards, input):
         length = max((columns for _, columns in sizes_of(input)), default=0)
