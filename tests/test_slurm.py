@@ -4,7 +4,6 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import time
 
@@ -144,6 +143,12 @@ def test_jobs_ask_for_what_they_need(faults):
     assert "gres" not in job["TRES"]
 
 
+def begun(process, folder, name):
+    """Wait until a run has a job on the cluster, or has ended: moments count from there on any machine."""
+    there = "has been submitted with SLURM jobid"
+    wait_for(lambda: process.poll() is not None or there in said(folder, name), what="a submission")
+
+
 def whole_jobs(folder, name):
     """Rules of the jobs that a run saw end well."""
     return re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", said(folder, name), re.M)
@@ -169,25 +174,25 @@ def test_a_killed_run_goes_on_and_repeats_nothing_that_was_whole(state, undistur
 def test_values_after_kills_at_random_moments_are_those_of_peace(state, undisturbed, tmp_path, seed):
     rng = random.Random(seed)
     write_proteins(tmp_path, ["p0", "p1", "p2", "p3"])
-    # retries for the jobs that are killed: a run that is started again counts anew
-    arguments = {"config": LIGHT}
-    process, story = submit(tmp_path, **arguments), []
+    process, name, story = submit(tmp_path, config=LIGHT), "run.log", []
     for kill in range(KILLS_A_RUN):
-        time.sleep(rng.uniform(3, 15))
+        begun(process, tmp_path, name)
+        time.sleep(rng.uniform(0, 10))
         alive = [job for job in jobs() if job["JobState"] == "RUNNING"]
-        if process.poll() is None and (kill == 0 or rng.random() < 0.5 or not alive):
-            process.send_signal(signal.SIGKILL)
+        if kill == 0 or rng.random() < 0.5 or not alive:
+            process.kill()
             process.wait()
             story.append("run")
-            process = submit(tmp_path, **arguments)
-        elif alive:
+            name = f"run{kill}.log"
+            process = submit(tmp_path, config=LIGHT, name=name)
+        else:
             job = rng.choice(alive)
             story.append(job["Comment"])
             kill_job(job)
-    assert finish(process, tmp_path) == 0, (story, said(tmp_path))
+    assert finish(process, tmp_path, name=name) == 0, (story, said(tmp_path, name))
     wait_for(lambda: all(job["JobState"] in ENDED for job in jobs()), what="jobs of killed runs")
     assert differences(tables_and_arrays(tmp_path / "results"), undisturbed) == [], story
-    again = submit(tmp_path, "--dry-run", **arguments, name="again.log")
+    again = submit(tmp_path, "--dry-run", config=LIGHT, name="again.log")
     assert finish(again, tmp_path, name="again.log") == 0
     assert "Nothing to be done" in said(tmp_path, "again.log"), story
     shutil.rmtree(tmp_path)

@@ -90,8 +90,8 @@ def test_twenty_proteins_in_job_arrays(state, tmp_path):
     for seed, name in enumerate(TWENTY):
         write_family(tmp_path, name, seed)
     write_table(tmp_path / "proteins.tsv", [{"protein": n, "alignment": f"{n}.fasta"} for n in TWENTY])
-    arrays = ["--slurm-array-jobs", "prepare_alignment,write_report", "--config"]
-    process = submit(tmp_path, *ACCOUNTING, *arrays[:2], config=[*LIGHT, "cluster={gpu: gpu}"])
+    arrays = ["--slurm-array-jobs", "prepare_alignment,write_report"]
+    process = submit(tmp_path, *ACCOUNTING, *arrays, config=LIGHT)
     assert finish(process, tmp_path, 1800) == 0, said(tmp_path)
     for name in TWENTY:
         assert (tmp_path / "results" / name / "report.html").stat().st_size > 10_000
@@ -100,11 +100,13 @@ def test_twenty_proteins_in_job_arrays(state, tmp_path):
     assert len(tasks) == 2 * len(TWENTY)
 
 
-def test_a_cancelled_job_is_submitted_again_where_the_controller_is_asked(state, tmp_path):
+def test_a_cancelled_job_is_submitted_again_and_a_prediction_asks_for_gpus(state, tmp_path):
     write_family(tmp_path, "one")
     write_table(tmp_path / "proteins.tsv", [{"protein": "one", "alignment": "one.fasta"}])
-    process = submit(tmp_path, config=LIGHT)
+    process = submit(tmp_path, config=[LIGHT[0], "cluster={gpu: gpu, gpu_columns: 0}"])
     job = wait_for(lambda: running("prepare_alignment", "one"), what="the job to cancel")
     subprocess.run(["scancel", job["JobId"]], check=True)
     assert finish(process, tmp_path) == 0, said(tmp_path)
     assert [job["JobState"] for job in jobs("prepare_alignment", "one")] == ["CANCELLED", "COMPLETED"]
+    (refined,) = jobs("refine_contacts", "one_refined")
+    assert (refined["TresPerJob"], refined["NodeList"]) == ("gres:gpu:1", "n3")
