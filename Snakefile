@@ -30,6 +30,7 @@ include: "workflow/rules/couplings.smk"
 include: "workflow/rules/truth.smk"
 include: "workflow/rules/refine.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/batch.smk"
 
 
 rule all:

@@ -32,7 +32,7 @@ COLUMNS = (
 REQUIRED = ("protein", "alignment")
 PATHS = tuple(name for name, source in SOURCES.items() if source.marks)  # their value is a path
 # Names that results/NAME would share with files and folders of a run
-RESERVED = frozenset({"model", "logs", "summary.tsv", "index.html", "run.json", "failure.json"})
+RESERVED = frozenset({"model", "logs", "batches", "summary.tsv", "index.html", "run.json", "failure.json"})
 # Names that foreign maps would share with maps of our own
 OUR_MAPS = frozenset({"mi", "mean-field", "plm", "plm-asymmetric", "ridge", "gaussian", "boltzmann"})
 

@@ -135,6 +135,10 @@ class Plan:
         """Path of a file in the protein's result folder."""
         return f"{self.config['results']}/{protein}/{name}"
 
+    def alignment_file(self, protein: str) -> str:
+        """Path of the alignment of a protein, as it was fetched."""
+        return f"{self.config['resources']}/msa/{protein}.a3m.gz"
+
     def source(self, protein: str) -> Source:
         """Source of a protein's alignment."""
         return SOURCES[parse_cell(self.row(protein).alignment)[0]]
@@ -213,7 +217,7 @@ class Plan:
     def provenance(self, protein: str) -> list[str]:
         """JSON files that say where a protein's inputs come from."""
         resources = self.config["resources"]
-        files = [f"{resources}/msa/{protein}.a3m.gz.json"]
+        files = [f"{self.alignment_file(protein)}.json"]
         if self.accession(protein):
             files.append(f"{resources}/queries/{protein}.fasta.json")
         return files + [f"{path}.json" for path in self.structure_files(protein)]

@@ -40,8 +40,13 @@ def stage(snakemake: Any) -> Iterator[None]:
         yield
     except Exception as error:
         logging.getLogger("covarion").error("%s: %s\n%s", snakemake.rule, error, traceback.format_exc())
-        save_json(failure, {"protein": protein, "stage": snakemake.rule} | _describe(error))
+        tell_failure(failure, protein, snakemake.rule, error)
         raise SystemExit(f"{snakemake.rule} {protein}: {error}") from error
+
+
+def tell_failure(failure: Path, protein: str, rule: str, error: Exception) -> None:
+    """Write ``failure.json``: whose, in which stage, and what the error says."""
+    save_json(failure, {"protein": protein, "stage": rule} | _describe(error))
 
 
 def _stage_of(failure: Path) -> str:

@@ -2,11 +2,15 @@
 # Gives:  PLAN, the paths of each protein's files, and what jobs ask for.
 # A wrong configuration or row ends the run here, before any job, with all problems listed.
 
+import os
 import re
 
 from data.errors import CovarionError
 from snakemake.exceptions import WorkflowError
 from workflow import resources as needs
+from workflow.batches import Batches
+from workflow.journal import NAME as JOURNAL
+from workflow.members import ARGUMENTS
 from workflow.plan import Plan, source_digest
 from workflow.structure_files import local_input, structure_at
 from workflow.run_record import protein_rows, run_settings, write_overview_of
@@ -26,6 +30,7 @@ for remark in PLAN.remarks:
     logger.warning(remark)
 
 RESULTS, RESOURCES = config["results"], config["resources"]
+BATCHES = Batches.of(PLAN, planning=workflow.is_main_process, kept=not workflow.dryrun)
 
 
 def one_of(names):
@@ -40,6 +45,7 @@ wildcard_constraints:
     nth="(~[0-9]+)?",
     k="[0-9]+",
     batch="[0-9]+",
+    part="[0-9]+(\.[0-9]+)?",
 
 
 localrules:
@@ -59,6 +65,12 @@ def of_every(name, proteins=None):
     return [
         PLAN.result(p, name) for p in (PLAN.names if proteins is None else proteins)
     ]
+
+
+def given(rule):
+    """Parameters of a rule that a batch gives its stages too."""
+    names, arguments = ARGUMENTS[rule]
+    return {name: lambda w, name=name: arguments(PLAN, w)[name] for name in names}
 
 
 def megabytes(base, factor):
@@ -114,6 +126,12 @@ def gpu_to_predict(name):
         return needs.gpu_request(name, config["cluster"], length)
 
     return ask
+
+
+def journal_of(protein):
+    """Journal of a protein that a batch made, for jobs of its own: what the batch left is then older than it."""
+    path = PLAN.result(protein, JOURNAL)
+    return [path] if os.path.exists(path) else []
 
 
 def write_run_overview():

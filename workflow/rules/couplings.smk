@@ -5,7 +5,8 @@
 
 rule couplings:
     input:
-        of_every("maps.npz"),
+        of_every("maps.npz", BATCHES.alone),
+        BATCHES.markers,
 
 
 rule prepare_alignment:
@@ -13,6 +14,7 @@ rule prepare_alignment:
         alignment=f"{RESOURCES}/msa/{{protein}}.a3m.gz",
         structure=lambda w: PLAN.structure_file(w.protein),
         query=lambda w: PLAN.query_row_file(w.protein),
+        made_before=lambda w: journal_of(w.protein),
     output:
         f"{RESULTS}/{{protein}}/alignment.npz",
     log:
@@ -26,14 +28,7 @@ rule prepare_alignment:
         mem_mb=megabytes(500, 200),
         runtime=20,
     params:
-        cell=lambda w: PLAN.row(w.protein).alignment,
-        searched=lambda w: PLAN.searched_query(w.protein),
-        filters=config["alignment"],
-        query=lambda w: PLAN.query_row(w.protein),
-        region=lambda w: PLAN.row(w.protein).region,
-        first_index=lambda w: PLAN.row(w.protein).first_index,
-        chain=lambda w: PLAN.row(w.protein).chain.partition(";")[0],
-        code=source_digest("data"),
+        **given("prepare_alignment"),
     script:
         "../scripts/prepare_alignment.py"
 
@@ -57,7 +52,6 @@ rule infer_couplings:
         mem_mb=inference_memory,
         runtime=inference_time,
     params:
-        settings={k: v for k, v in config["dca"].items() if k != "keep_couplings"},
-        version=PLAN.dca_version,
+        **given("infer_couplings"),
     script:
         "../scripts/infer_couplings.py"

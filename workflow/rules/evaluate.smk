@@ -5,7 +5,8 @@
 
 rule reports:
     input:
-        of_every("report.html"),
+        of_every("report.html", BATCHES.alone),
+        BATCHES.markers,
         f"{RESULTS}/summary.tsv",
         f"{RESULTS}/index.html",
 
@@ -27,7 +28,7 @@ rule import_maps:
         mem_mb=megabytes(500, 50),
         runtime=10,
     params:
-        maps=lambda w: PLAN.row(w.protein).maps,
+        **given("import_maps"),
     script:
         "../scripts/import_maps.py"
 
@@ -50,7 +51,7 @@ rule score_maps:
         mem_mb=megabytes(500, 50),
         runtime=10,
     params:
-        code=source_digest("data"),
+        **given("score_maps"),
     script:
         "../scripts/score_maps.py"
 
@@ -77,17 +78,16 @@ rule write_report:
         mem_mb=megabytes(500, 50),
         runtime=10,
     params:
-        settings=run_settings(PLAN),
-        report=config["report"],
-        code=source_digest("data", "report"),
+        **given("write_report"),
     script:
         "../scripts/write_report.py"
 
 
 rule write_overview:
     input:
-        of_every("report.html"),
-        of_every("scores.tsv", PLAN.with_structure),
+        of_every("report.html", BATCHES.alone),
+        of_every("scores.tsv", [p for p in BATCHES.alone if PLAN.row(p).structure]),
+        BATCHES.markers,
     output:
         summary=report(
             f"{RESULTS}/summary.tsv", caption="../report/summary.rst", category="Run"

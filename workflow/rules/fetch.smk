@@ -82,9 +82,7 @@ rule fetch_alignment:
         mem_mb=1000,
         runtime=30,
     params:
-        cell=lambda w: PLAN.row(w.protein).alignment,
-        query=lambda w: PLAN.query(w.protein),
-        base_urls=config["fetch"]["base_urls"],
+        **given("fetch_alignment"),
     script:
         "../scripts/fetch_alignment.py"
 
@@ -107,7 +105,6 @@ rule fetch_structure:
         mem_mb=1000,
         runtime=30,
     params:
-        cell=lambda w: structure_at(PLAN.row(w.protein), w.nth).cell,
-        base_urls=config["fetch"]["base_urls"],
+        **given("fetch_structure"),
     script:
         "../scripts/fetch_structure.py"

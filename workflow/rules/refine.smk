@@ -161,9 +161,6 @@ rule refine_contacts:
         gpu=gpu_to_predict("gpu"),
         gres=gpu_to_predict("gres"),
     params:
-        name=lambda w: PLAN.refiner_name(w.refiner, w.protein),
-        cluster=lambda w: PLAN.cluster(w.protein),
-        code=source_digest("nets"),
-        device=config["refine"]["device"],
+        **given("refine_contacts"),
     script:
         "../scripts/refine_contacts.py"

@@ -20,9 +20,6 @@ rule map_structure:
         mem_mb=megabytes(500, 50),
         runtime=20,
     params:
-        cells=lambda w: [part.cell for part in PLAN.row(w.protein).structures],
-        chains=lambda w: [part.chain for part in PLAN.row(w.protein).structures],
-        thresholds=config["structure"],
-        code=source_digest("data"),
+        **given("map_structure"),
     script:
         "../scripts/map_structure.py"

@@ -1,7 +1,7 @@
 """Foreign maps of a row as square maps of the query."""
 
-from data.foreign import import_maps
 from workflow.stage import stage
+from workflow.stages import import_maps
 
 with stage(snakemake):
-    import_maps(snakemake.params.maps, snakemake.input.alignment, snakemake.output[0])
+    import_maps(snakemake)

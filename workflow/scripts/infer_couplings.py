@@ -1,9 +1,7 @@
 """Tokens to sequence weights, couplings and one map per method."""
 
-from dca.accelerate import set_threads
-from dca.methods import infer_maps
 from workflow.stage import stage
+from workflow.stages import infer_couplings
 
 with stage(snakemake):
-    set_threads(snakemake.threads)
-    infer_maps(snakemake.input.alignment, dict(snakemake.output.items()), **snakemake.params.settings)
+    infer_couplings(snakemake)
