@@ -11,7 +11,7 @@ _GAPS = b"\t\r .*"
 
 
 def alignment_extent(path: str | Path, largest: int) -> tuple[int, int] | None:
-    """Rows and columns of an alignment file, for a plan: right for A3M and FASTA, about right for other formats.
+    """Rows and columns of an alignment file for a plan: exact of A3M and FASTA, close for other formats.
 
     Parameters
     ----------

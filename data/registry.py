@@ -9,10 +9,12 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from data.errors import FetchError
+from data.places import absolute
 
 BaseUrls = dict[str, str | list[str]]
 
@@ -266,6 +268,7 @@ SOURCES = {
 }
 
 
+@lru_cache(maxsize=1 << 16)
 def parse_cell(cell: str) -> tuple[str, str]:
     """Source and value that a cell names; accessions in upper case.
 
@@ -313,7 +316,7 @@ def find_local(source: Source, value: str, directory: str | Path = ".") -> Path:
     for mark in source.marks:
         found = path if mark in ("", "/") else path.with_name(path.name + mark)
         if os.path.isdir(found) if mark == "/" else os.path.isfile(found):
-            return found.resolve()
+            return absolute(found)
     kind = "folder" if "/" in source.marks else "file" if source.marks == ("",) else "database"
     ends = " or ".join(mark for mark in source.marks if mark not in ("", "/"))
     raise FetchError(

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import jsonschema
 
 from data.errors import FetchError, TableError
 from data.limits import LARGEST_TABLE, require_file
+from data.places import absolute
 from data.query import query_file, sequence_of, uniprot_accession
 from data.registry import SOURCES, find_local, find_package_file, parse_cell
 from data.structure_cells import NamedStructure, split_structures
@@ -35,6 +37,9 @@ PATHS = tuple(name for name, source in SOURCES.items() if source.marks)  # their
 RESERVED = frozenset({"model", "logs", "batches", "summary.tsv", "index.html", "run.json", "failure.json"})
 # Names that foreign maps would share with maps of our own
 OUR_MAPS = frozenset({"mi", "mean-field", "plm", "plm-asymmetric", "ridge", "gaussian", "boltzmann"})
+
+
+_MANY, _LOOKERS = 200, 32  # rows from which on, and threads that, ask the file system side by side
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,10 @@ class ProteinRow:
 
 
 def read_proteins(
-    path: str | Path, skip_bad_rows: bool = False, schema: dict[str, Any] | None = None
+    path: str | Path,
+    skip_bad_rows: bool = False,
+    schema: dict[str, Any] | None = None,
+    checked: bool = False,
 ) -> tuple[list[ProteinRow], list[str]]:
     """Read and check a protein table; all that is wrong is found at once.
 
@@ -105,6 +113,10 @@ def read_proteins(
     schema : dict, optional
         JSON schema of a row (its cells that are not empty, as strings); a property's ``description``
         says in the message how to write it. Without one, only what a schema cannot say is checked.
+
+    checked : bool
+        Whether another process has found the rows right a moment ago: they are not checked again, unless
+        wrong ones are left out.
 
     Returns
     -------
@@ -124,10 +136,17 @@ def read_proteins(
     rows: list[ProteinRow] = []
     problems: list[str] = []
     first: dict[str, tuple[int, str]] = {}
-    for number, text in lines[1:]:
-        cells = [cell.strip() for cell in text.split("\t")]
-        cells += [""] * (len(header) - len(cells))  # empty cells at the end may be left out
-        found = _row_problems(cells, header, path.parent, validator)
+    split = [(number, _cells(text, header)) for number, text in lines[1:]]
+    if checked and not skip_bad_rows and all(len(cells) == len(header) for _, cells in split):
+        return [_row(dict(zip(header, cells, strict=True)), path.parent, n) for n, cells in split], []
+
+    def check(line: tuple[int, list[str]]) -> list[str]:
+        return _row_problems(line[1], header, path.parent, validator)
+
+    with ThreadPoolExecutor(_LOOKERS) as pool:
+        checks = pool.map(check, split) if len(split) > _MANY else map(check, split)
+        checks = list(checks)
+    for (number, cells), found in zip(split, checks, strict=True):
         name = dict(zip(header, cells, strict=False)).get("protein", "")
         line, other = first.setdefault(name.casefold(), (number, name))
         if name and line != number:
@@ -141,6 +160,12 @@ def read_proteins(
     if (problems and not skip_bad_rows) or not rows:
         _refuse(path, problems)
     return rows, problems
+
+
+def _cells(text: str, header: list[str]) -> list[str]:
+    """Cells of a line; empty ones at its end may be left out."""
+    cells = [cell.strip() for cell in text.split("\t")]
+    return cells + [""] * (len(header) - len(cells))
 
 
 def shared_folder(names: Iterable[str]) -> str:
@@ -324,7 +349,7 @@ def _map_problems(cell: str, directory: Path) -> list[str]:
 
 
 def _absolute(value: str, directory: Path) -> Path:
-    return (directory / os.path.expanduser(value)).resolve()
+    return absolute(directory / os.path.expanduser(value))
 
 
 def _row(cells: dict[str, str], directory: Path, number: int) -> ProteinRow:

@@ -1,8 +1,8 @@
 """A batch: the stages of many small proteins, one protein after the other in one process.
 
-Each protein keeps to itself. What is current by its journal is skipped; a stage that fails ends its protein, is
-told in the protein's ``failure.json``, and the next protein goes on. The job ends with exit code 1 where any failed,
-after all had their turn; its next attempt finds the others current.
+Each protein keeps to itself. What is current by its journal is skipped; a stage that fails ends its protein,
+is told in the protein's ``failure.json``, and the next protein goes on. The job ends with exit code 1 where
+any failed, after all had their turn; its next attempt finds the others current.
 """
 
 import logging

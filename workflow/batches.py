@@ -1,11 +1,11 @@
 """Small proteins that share a job: who they are, and the files of each batch.
 
 A batch has one output, a table of its members: a failed member must not cost its neighbours their files, and
-Snakemake deletes all outputs of a failed job. What is current within a batch is known by each member's journal
-(`workflow.journal`), so members may move to another batch and nothing is computed again.
+Snakemake deletes all outputs of a failed job. What is current within a batch is known by each member's
+journal (`workflow.journal`), so members may move to another batch and nothing is computed again.
 
-The process that plans the run writes down who is in which batch, and the jobs of the run read it there: sizes and
-results change while it runs.
+The process that plans the run writes down who is in which batch, and the jobs of the run read it there: sizes
+and results change while it runs.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import itertools
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +88,13 @@ class Batches:
         return list(dict.fromkeys(path for some in files for path in some))
 
     def rows(self, part: str) -> list[dict[str, Any]]:
-        """Rows of the members, without their place in the table."""
-        rows = (asdict(self.plan.row(name)) for name in self.parts[part])
-        return [{key: value for key, value in row.items() if key != "line" and value} for row in rows]
+        """Rows of the members: their cells that are not empty, without their place in the table."""
+        usual = ProteinRow("", "")
+        rows = (self.plan.row(name) for name in self.parts[part])
+        cells = [
+            {key: value for key, value in vars(row).items() if value != getattr(usual, key)} for row in rows
+        ]
+        return [{key: value for key, value in row.items() if key != "line"} for row in cells]
 
     def told(self, part: str) -> list[str]:
         """Checksum of all that the stages of each member are told."""
@@ -110,8 +114,9 @@ def plan_of_rows(config: dict[str, Any], rows: Iterable[dict[str, Any]]) -> Plan
 def small_proteins(plan: Plan) -> list[str]:
     """Proteins that may share a job, in the order of the table.
 
-    Their alignments are here and small, and their results, if there are some, were not made by jobs of their own.
-    Where weights are trained in the run none may: training waits for all examples and comes before the scores.
+    Their alignments are here and small, and their results, if there are some, were not made by jobs of their
+    own. Where weights are trained in the run none may: training waits for all examples and comes before the
+    scores.
     """
     if not _settings(plan)["proteins"] or plan.config["train"]["scheme"] != "none":
         return []

@@ -1,8 +1,9 @@
 """What was made of a protein, and of what: ``made.jsonl`` in its folder, one line for each stage that ended.
 
-A batch asks it what is current. A stage is, when it was told the same, its inputs are the same, and its outputs
-are there as they were left. A file is the same with the same size and time, or, where the time differs, with the
-same content. Lines are only ever added, the last one of a stage counts, and what cannot be read counts for nothing.
+A batch asks it what is current. A stage is, when it was told the same, its inputs are the same, and its
+outputs are there as they were left. A file is the same with the same size and time, or, where the time
+differs, with the same content. Lines are only ever added, the last one of a stage counts, and what cannot be
+read counts for nothing.
 """
 
 import json
@@ -121,7 +122,7 @@ def fingerprint(path: str) -> list[Any] | None:
         return None
     if os.path.isdir(path):
         return ["folder"]
-    content = sha256(path) if found.st_size <= _LARGEST_HASHED else ""
+    content = _content(path) if found.st_size <= _LARGEST_HASHED else ""
     return [found.st_size, found.st_mtime_ns, content]
 
 
@@ -135,4 +136,8 @@ def _same(path: str, mark: Any) -> bool:
         return os.path.isdir(path)
     if not isinstance(mark, list) or len(mark) != 3 or mark[0] != found.st_size:
         return False
-    return mark[1] == found.st_mtime_ns or (bool(mark[2]) and mark[2] == sha256(path))
+    return mark[1] == found.st_mtime_ns or (bool(mark[2]) and mark[2] == _content(path))
+
+
+def _content(path: str) -> str:
+    return sha256(path)[:32]

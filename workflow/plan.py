@@ -49,8 +49,11 @@ class Plan:
     remarks: tuple[str, ...] = ()
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Plan":
-        """Check configuration and table; every wrong row is listed before any job starts."""
+    def from_config(cls, config: dict[str, Any], checked: bool = False) -> "Plan":
+        """Check configuration and table; every wrong row is listed before any job starts.
+
+        The jobs of a run need not check the rows again (`checked`).
+        """
         config = checked_config(config)
         families = config.get("families", {})
         if not config["proteins"] and not families.get("folder"):
@@ -60,7 +63,7 @@ class Plan:
         else:
             schema = json.loads((SCHEMAS / "proteins.schema.json").read_text())
             rows, problems = read_proteins(
-                config["proteins"], skip_bad_rows=config.get("skip_bad_rows", False), schema=schema
+                config["proteins"], config.get("skip_bad_rows", False), schema, checked
             )
         remarks: tuple[str, ...] = ()
         if config["proteins"] and families.get("folder"):

@@ -1,5 +1,7 @@
 """The files of a row's structures: ``P.cif.gz`` of the first, ``P~2.cif.gz`` of the second, and so on."""
 
+import os
+
 from data.registry import SOURCES, find_local, parse_cell
 from data.structure_cells import NamedStructure
 from data.table import PATHS, ProteinRow
@@ -19,4 +21,8 @@ def structure_at(row: ProteinRow, nth: str) -> NamedStructure:
 def local_input(cell: str) -> list[str]:
     """File or folder that a cell names, so that its change makes the protein run again; else []."""
     name, value = parse_cell(cell) if cell else ("", "")
-    return [str(find_local(SOURCES[name], value))] if name in PATHS else []
+    if name not in PATHS:
+        return []
+    # A row holds absolute paths: that of one file need not be looked for
+    single = SOURCES[name].marks == ("",) and os.path.isabs(value)
+    return [value if single else str(find_local(SOURCES[name], value))]

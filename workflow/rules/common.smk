@@ -16,7 +16,7 @@ from workflow.structure_files import local_input, structure_at
 from workflow.run_record import protein_rows, run_settings, write_overview_of
 
 try:
-    PLAN = Plan.from_config(config)
+    PLAN = Plan.from_config(config, checked=not workflow.is_main_process)
 except CovarionError as error:
     raise WorkflowError(str(error)) from error
 
