@@ -1,9 +1,9 @@
 """All numba flags of the project in one decorator, and threads.
 
-Kernels are compiled at first use and cached beside the source, or in the user's cache folder when
-the source is read-only. ``fastmath`` is off unless a kernel asks for it: a kernel may ask where its
-sums are plain reductions of finite numbers, whose order then depends on the vector width, so that
-results agree to rounding and not to the bit across machines. Kernels never branch on NaN.
+Kernels are compiled at first use and kept on this machine (`dca.kernel_cache`). ``fastmath`` is off unless a
+kernel asks for it: a kernel may ask where its sums are plain reductions of finite numbers, whose order then
+depends on the vector width, so that results agree to rounding and not to the bit across machines. Kernels
+never branch on NaN.
 
 Threads are Python's: kernels let go of the interpreter lock, and take which part of their outer loop
 to run. Numba's own parallel loops take seconds more to compile, and their threads spin against those of BLAS.
@@ -17,6 +17,8 @@ from itertools import pairwise
 from typing import Any
 
 import numba
+
+from dca.kernel_cache import kept
 
 # At import: the cores that this process may use, or fewer by NUMBA_NUM_THREADS
 _AVAILABLE: int = numba.core.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
@@ -43,7 +45,11 @@ def jit(function: Callable[..., Any] | None = None, *, fastmath: bool = False) -
     """Compile a kernel; ``@jit`` or ``@jit(fastmath=True)``."""
     # Wrappers for callers in C, of whom there are none, take a sixth of the time to compile
     unused: dict[str, Any] = {"no_cfunc_wrapper": True}  # not in the annotations of njit
-    decorate = numba.njit(cache=True, nogil=True, fastmath=fastmath, error_model="numpy", **unused)
+    compiled = numba.njit(nogil=True, fastmath=fastmath, error_model="numpy", **unused)
+
+    def decorate(kernel: Callable[..., Any]) -> Any:
+        return kept(compiled(kernel))
+
     return decorate if function is None else decorate(function)
 
 

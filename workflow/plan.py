@@ -8,6 +8,7 @@ import json
 import random
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,12 @@ class Plan:
         """Row of a protein."""
         return self.proteins[protein]
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """All proteins."""
         return list(self.proteins)
 
-    @property
+    @cached_property
     def with_structure(self) -> list[str]:
         """Proteins whose row names a structure."""
         return [name for name, row in self.proteins.items() if row.structure]
@@ -150,7 +151,7 @@ class Plan:
         """File or folder that a cell names, so that its change makes the protein run again; else []."""
         return local_input(getattr(self.row(protein), cell))
 
-    @property
+    @cached_property
     def learnable(self) -> list[str]:
         """Proteins that may be learned from: those with a structure that is no predicted model."""
         return [name for name, row in self.proteins.items() if row.learnable]
@@ -159,7 +160,7 @@ class Plan:
         """Files of all structures of a protein."""
         return structure_files(self.row(protein), self.config["resources"])
 
-    @property
+    @cached_property
     def searched(self) -> list[str]:
         """Proteins whose alignment is built by a search of a local database."""
         return [name for name in self.names if self.source(name).name in PROGRAMS]
@@ -168,12 +169,13 @@ class Plan:
         """Threads of a search: a jackhmmer search takes one."""
         return 1 if self.source(protein).name == "jackhmmer" else 8
 
-    @property
+    @cached_property
     def fetched(self) -> list[str]:
         """Proteins whose alignment is fetched or copied."""
-        return [name for name in self.names if name not in self.searched]
+        searched = set(self.searched)
+        return [name for name in self.names if name not in searched]
 
-    @property
+    @cached_property
     def with_accession(self) -> list[str]:
         """Proteins whose alignment is built from a sequence that UniProt has to be asked for."""
         return [name for name in self.names if self.accession(name)]

@@ -6,6 +6,7 @@ import os
 import re
 
 from data.errors import CovarionError
+from data.table import NAME, RESERVED
 from snakemake.exceptions import WorkflowError
 from workflow import resources as needs
 from workflow.batches import Batches
@@ -34,7 +35,12 @@ BATCHES = Batches.of(PLAN, planning=workflow.is_main_process, kept=not workflow.
 
 
 def one_of(names):
-    """Pattern of these names alone."""
+    """Pattern of these names alone; of any name where they are all of very many.
+
+    Snakemake compiles the pattern anew for each file of each rule, in seconds for thousands of names.
+    """
+    if len(names) > 500 and len(names) == len(PLAN.names):
+        return f"(?!(?:{'|'.join(map(re.escape, sorted(RESERVED)))})/){NAME}"
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
