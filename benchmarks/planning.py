@@ -1,8 +1,8 @@
 """How long Snakemake takes to plan a run of many small proteins: ``python benchmarks/planning.py``.
 
-The proteins are a few simulated ones under many names (`benchmarks.many`, hard links). ``--delay MS`` makes each
-question to the file system (stat, open) that much slower, as on a shared file system: a small library is compiled
-with cc and loaded before all others (LD_PRELOAD), which Linux alone knows.
+The proteins are a few simulated ones under many names (`benchmarks.many`, hard links). ``--delay MS`` makes
+each question to the file system (stat, open) that much slower, as on a shared file system: a small library is
+compiled with cc and loaded before all others (LD_PRELOAD), which Linux alone knows.
 """
 
 import argparse
@@ -36,7 +36,9 @@ static void wait_a_little(void) {
 #define REAL(name) static __typeof__(&name) real; if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 int stat(const char *p, struct stat *s) { REAL(stat); wait_a_little(); return real(p, s); }
 int lstat(const char *p, struct stat *s) { REAL(lstat); wait_a_little(); return real(p, s); }
-int fstatat(int d, const char *p, struct stat *s, int f) { REAL(fstatat); wait_a_little(); return real(d, p, s, f); }
+int fstatat(int d, const char *p, struct stat *s, int f) {
+  REAL(fstatat); wait_a_little(); return real(d, p, s, f);
+}
 int stat64(const char *p, struct stat64 *s) { REAL(stat64); wait_a_little(); return real(p, s); }
 int lstat64(const char *p, struct stat64 *s) { REAL(lstat64); wait_a_little(); return real(p, s); }
 int fstatat64(int d, const char *p, struct stat64 *s, int f) {
@@ -45,7 +47,8 @@ int fstatat64(int d, const char *p, struct stat64 *s, int f) {
 static int mode_of(int flags, va_list *more) {
   return flags & (O_CREAT | O_TMPFILE) ? va_arg(*more, int) : 0;
 }
-#define OPENER(name) int name(const char *p, int flags, ...) { REAL(name); va_list more; va_start(more, flags); \
+#define OPENER(name) int name(const char *p, int flags, ...) { \
+  REAL(name); va_list more; va_start(more, flags); \
   int mode = mode_of(flags, &more); va_end(more); wait_a_little(); return real(p, flags, mode); }
 OPENER(open)
 OPENER(open64)

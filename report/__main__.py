@@ -47,9 +47,10 @@ def _print_means(results: Path, rows: list[dict[str, Any]], peers: str | None) -
 
 
 def _print_stages(stages: dict[str, dict[str, float]]) -> None:
-    print("| stage | jobs | wall s, all jobs | peak MB of a job |\n|---|---|---|---|")
+    print("| stage | jobs | wall s, all jobs | CPU s | peak MB of a job |\n|---|---|---|---|---|")
     for name, entry in stages.items():
-        print(f"| {name} | {entry['jobs']} | {entry['seconds']:.0f} | {entry['peak_mb']:.0f} |")
+        cpu, peak = entry.get("cpu", 0.0), entry["peak_mb"]
+        print(f"| {name} | {entry['jobs']} | {entry['seconds']:.0f} | {cpu:.0f} | {peak:.0f} |")
 
 
 def main() -> int:

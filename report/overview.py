@@ -36,7 +36,8 @@ def write_overview(
     ----------
     results_dir : path
         Folder that holds one folder per protein, and perhaps ``run.json`` (``stages``: the seconds of each
-        stage, or its ``jobs``, ``seconds`` and ``peak_mb``; ``skipped_rows``: problems of left-out rows).
+        stage, or its ``jobs``, ``seconds``, ``cpu``,
+        ``use`` and ``peak_mb``; ``skipped_rows``: problems of left-out rows).
     proteins : list of dict
         Rows of the table of proteins, ``protein`` at least; ``provenance``, a list of JSON files, says where
         inputs come from.
@@ -158,11 +159,11 @@ def _run_record(results_dir: Path) -> dict[str, Any]:
 
 
 def _stages(run: dict[str, Any]) -> list[dict[str, Any]]:
-    """Name, jobs, seconds and peak memory of each stage, in the order of the record."""
+    """Name, jobs, seconds, CPU seconds and use, peak memory of each stage, in the order of the record."""
     stages = []
     for name, entry in (run.get("stages") or {}).items():
         values = entry if isinstance(entry, dict) else {"seconds": entry}
-        stages.append({"name": name, "jobs": None, "seconds": None, "peak_mb": None} | values)
+        stages.append(dict.fromkeys(("jobs", "seconds", "cpu", "use", "peak_mb")) | values | {"name": name})
     return stages
 
 

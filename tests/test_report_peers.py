@@ -40,7 +40,7 @@ def report(*arguments):
 
 def test_means_and_stages_are_printed(tmp_path):
     write_protein(tmp_path / "hairpin")
-    stages = {"infer_couplings": {"jobs": 1, "seconds": 2.0, "peak_mb": 150.0}}
+    stages = {"infer_couplings": {"jobs": 1, "seconds": 2.0, "cpu": 3.0, "peak_mb": 150.0}}
     rows = [{"protein": "hairpin", "cluster": "c1", "split": "val"}]
     (tmp_path / "run.json").write_text(json.dumps({"stages": stages, "proteins": rows}))
     (tmp_path / "peers.tsv").write_text(HEADER + "hairpin\t40\tother\tlong\tL\t0.125\n")
@@ -48,7 +48,7 @@ def test_means_and_stages_are_printed(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "other (peer)" in done.stdout
     assert "0.125" in done.stdout
-    assert "| infer_couplings | 1 | 2 | 150 |" in done.stdout
+    assert "| infer_couplings | 1 | 2 | 3 | 150 |" in done.stdout
 
 
 def test_peers_without_means_are_refused(tmp_path):

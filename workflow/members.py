@@ -12,8 +12,8 @@ from functools import cache, cached_property
 from typing import Any
 
 from data.registry import SOURCES, parse_cell
-from workflow.plan import SHIPPED, Plan, source_digest
-from workflow.run_record import run_settings
+from workflow.plan import Plan, source_digest
+from workflow.settings import run_settings
 from workflow.structure_files import local_input, structure_at
 
 LOCAL = ("path", "model", "package")  # sources that need no network and are one file
@@ -225,7 +225,7 @@ def _computed(plan: Plan, protein: str) -> Iterator[Task]:
         yield _task(plan, protein, "import_maps", read, {"0": result("foreign.npz")})
     for refiner in plan.refiners:
         read = tokens | {"refiner": plan.refiner_file(refiner, protein)}
-        more = {"wildcards": {"refiner": refiner}, "about": "" if refiner == SHIPPED else f"-{refiner}"}
+        more = {"wildcards": {"refiner": refiner}, "about": f"-{refiner}"}
         yield _task(plan, protein, "refine_contacts", read, {"0": result(f"{refiner}.npz")}, **more)
 
 

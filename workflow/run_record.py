@@ -3,21 +3,22 @@
 import importlib.metadata
 import platform
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from data.store import save_json
 from report.overview import write_overview
 from workflow.plan import ROOT, Plan
+from workflow.run_times import stage_times
+from workflow.settings import run_settings
+
+__all__ = ["protein_rows", "run_settings", "run_versions", "stage_times", "write_overview_of"]
 
 PACKAGES = ("snakemake", "numpy", "numba", "scipy", "torch", "gemmi", "biopython")
 
 
-def run_settings(plan: Plan) -> dict[str, Any]:
-    """The science of the configuration, as a report shows it."""
-    return {key: plan.config[key] for key in ("alignment", "structure", "dca", "refine", "train", "seed")}
-
-
+@lru_cache
 def run_versions() -> dict[str, str]:
     """Versions of Covarion, Python and the libraries that made the numbers."""
     versions = {"covarion": _covarion_version(), "python": platform.python_version()}
@@ -43,20 +44,6 @@ def _covarion_version() -> str:
     return f"{version} ({commit.stdout.strip()})"
 
 
-def stage_times(plan: Plan) -> dict[str, dict[str, float]]:
-    """Wall seconds and peak memory of each stage, from Snakemake's benchmark files."""
-    stages: dict[str, dict[str, float]] = {}
-    for path in sorted(Path(plan.config["results"]).glob("*/benchmarks/*.tsv")):
-        lines = path.read_text().splitlines()
-        values = dict(zip(lines[0].split("\t"), lines[1].split("\t"), strict=True))
-        entry = stages.setdefault(path.stem.partition("~")[0], {"jobs": 0, "seconds": 0.0, "peak_mb": 0.0})
-        entry["jobs"] += 1
-        entry["seconds"] += float(values["s"])
-        with_memory = values["max_rss"] not in ("-", "NA")
-        entry["peak_mb"] = max(entry["peak_mb"], float(values["max_rss"]) if with_memory else 0.0)
-    return stages
-
-
 def protein_rows(plan: Plan) -> list[dict[str, Any]]:
     """What the overview needs to know of each row."""
     return [
@@ -79,7 +66,7 @@ def write_overview_of(plan: Plan) -> None:
     record = {
         "settings": settings,
         "versions": versions,
-        "stages": stage_times(plan),
+        "stages": stage_times(results, plan.names),
         "skipped_rows": plan.problems,
         "proteins": protein_rows(plan),
     }

@@ -28,6 +28,11 @@ def _typed(value: Any, schema: dict[str, Any]) -> Any:
     return value
 
 
+def run_settings(plan: Any) -> dict[str, Any]:
+    """The science of a plan's configuration, as a report shows it."""
+    return {key: plan.config[key] for key in ("alignment", "structure", "dca", "refine", "train", "seed")}
+
+
 def checked_config(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with typed values, held against its closed schema.
 

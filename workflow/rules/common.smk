@@ -13,6 +13,7 @@ from workflow.batches import Batches
 from workflow.journal import NAME as JOURNAL
 from workflow.members import ARGUMENTS
 from workflow.plan import Plan, source_digest
+from workflow.progress import Remaining
 from workflow.structure_files import local_input, structure_at
 from workflow.run_record import protein_rows, run_settings, write_overview_of
 
@@ -29,6 +30,9 @@ for problem in PLAN.problems:
     logger.warning(f"row skipped: {problem}")
 for remark in PLAN.remarks:
     logger.warning(remark)
+
+if workflow.is_main_process and not workflow.dryrun:
+    logger.addHandler(Remaining(logger))
 
 RESULTS, RESOURCES = config["results"], config["resources"]
 BATCHES = Batches.of(PLAN, planning=workflow.is_main_process, kept=not workflow.dryrun)
