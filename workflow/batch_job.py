@@ -163,6 +163,7 @@ class _NamesProtein(logging.Formatter):
     protein = "-"
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line."""
         record.protein = type(self).protein
         return super().format(record)
 
