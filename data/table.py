@@ -144,8 +144,7 @@ def read_proteins(
         return _row_problems(line[1], header, path.parent, validator)
 
     with ThreadPoolExecutor(_LOOKERS) as pool:
-        checks = pool.map(check, split) if len(split) > _MANY else map(check, split)
-        checks = list(checks)
+        checks = list(pool.map(check, split) if len(split) > _MANY else map(check, split))
     for (number, cells), found in zip(split, checks, strict=True):
         name = dict(zip(header, cells, strict=False)).get("protein", "")
         line, other = first.setdefault(name.casefold(), (number, name))

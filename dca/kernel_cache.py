@@ -41,7 +41,7 @@ def private_folder(parents: tuple[str, ...] = _PLACES) -> str:
     return ""
 
 
-class _OfThisMachine(caching.InTreeCacheLocator):  # type: ignore[misc]
+class _OfThisMachine(caching.InTreeCacheLocator):
     """Places of the kernels in the private folder."""
 
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
@@ -60,7 +60,7 @@ class _OfThisMachine(caching.InTreeCacheLocator):  # type: ignore[misc]
             return None
 
 
-class _Places(caching.CompileResultCacheImpl):  # type: ignore[misc]
+class _Places(caching.CompileResultCacheImpl):
     _locator_classes = [  # noqa: RUF012 (as the class above has it)
         caching.UserProvidedCacheLocator,
         _OfThisMachine,
@@ -69,7 +69,7 @@ class _Places(caching.CompileResultCacheImpl):  # type: ignore[misc]
     ]
 
 
-class _Cache(caching.FunctionCache):  # type: ignore[misc]
+class _Cache(caching.FunctionCache):
     """Numba's cache, that fails no call."""
 
     _impl_class = _Places

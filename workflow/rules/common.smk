@@ -31,11 +31,13 @@ for problem in PLAN.problems:
 for remark in PLAN.remarks:
     logger.warning(remark)
 
-if workflow.is_main_process and not workflow.dryrun:
+if workflow.is_main_process and not workflow.output_settings.dryrun:
     logger.addHandler(Remaining(logger))
 
 RESULTS, RESOURCES = config["results"], config["resources"]
-BATCHES = Batches.of(PLAN, planning=workflow.is_main_process, kept=not workflow.dryrun)
+BATCHES = Batches.of(
+    PLAN, planning=workflow.is_main_process, kept=not workflow.output_settings.dryrun
+)
 
 
 def one_of(names):
