@@ -94,7 +94,7 @@ def hold(rows: int, length: int) -> None:
 
 
 def pipeline(proteins: int, batch: int, folder: Path) -> str:
-    """CPU seconds of a run of many small proteins, and how many of them a warm process needs for the stages."""
+    """CPU seconds of a run of many small proteins, and how many a warm process needs for the stages."""
     table = write_proteins(folder / "in", proteins)
     command = [
         sys.executable, "-m", "snakemake",
