@@ -140,6 +140,29 @@ def gpu_to_predict(name):
     return ask
 
 
+def largest_members(part):
+    """N and L that the configuration allows, for each member: their sizes are not known when a job is asked for."""
+    size = (config["batch"]["deepest"], config["batch"]["longest"])
+    return [size] * len(BATCHES.parts[part])
+
+
+def batch_memory(wildcards, attempt):
+    """Of the largest member: kernels and network stay in memory beside each other."""
+    sizes, methods = largest_members(wildcards.part), config["dca"]["methods"]
+    return needs.memory_mb(
+        needs.inference_mb(sizes, methods) + needs.refinement_mb(sizes), attempt
+    )
+
+
+def batch_time(wildcards, attempt, threads):
+    sizes, methods = largest_members(wildcards.part), config["dca"]["methods"]
+    return needs.minutes(
+        needs.inference_seconds(sizes, methods, threads)
+        + needs.refinement_seconds(sizes, threads),
+        attempt,
+    )
+
+
 def journal_of(protein):
     """Journal of a protein that a batch made, for jobs of its own: what the batch left is then older than it."""
     path = PLAN.result(protein, JOURNAL)
