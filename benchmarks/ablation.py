@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402 (the path above comes first)
 import torch  # noqa: E402
 
+from benchmarks.curve import extrapolate, signed_rank  # noqa: E402
 from benchmarks.precision import Family, Store, outcomes_of, read_family, read_rows  # noqa: E402
 from benchmarks.refiner import at_depths, by_step  # noqa: E402
 from data.families import CLUSTER, read_families  # noqa: E402
@@ -79,6 +80,7 @@ VARIANTS = {
     "1/4 of clusters": Variant(clusters=1 / 4),
     "1/2 of clusters": Variant(clusters=1 / 2),
 }
+FRACTIONS = ("1/8 of clusters", "1/4 of clusters", "1/2 of clusters")
 
 
 class Ablation(Trainer):
@@ -173,8 +175,8 @@ def trained(examples: list[Example], variant: Variant, seed: int, steps: int) ->
         return run.averaged()
 
 
-def table(path: Path, reference: str) -> str:
-    """Markdown for each step of subsampling: means over seeds, and the spread of seeds beside."""
+def table(path: Path, reference: str, total: int) -> str:
+    """Markdown for each step of subsampling: means over seeds, their spread, tests, the learning curve."""
     rows = read_rows(path)
     parts = []
     for step, part in by_step(rows).items():
@@ -184,7 +186,48 @@ def table(path: Path, reference: str) -> str:
         )
         parts.append(mean_text(means(outcomes_of(over_seeds(part)), "long", ("L/5", "L"), reference)) + "\n")
         parts.append(f"standard deviation over seeds of the mean at L: {spread(part)}\n\n")
+        parts.append(tests(part, reference) + growth(part, total))
     return "".join(parts)
+
+
+def tests(rows: list[dict], reference: str) -> str:
+    """Signed-rank tests of each variant against the reference at L."""
+    names, precision = _precision(rows)
+    if reference not in names:
+        return ""
+    first = precision[:, names.index(reference)]
+    found = signed_rank(
+        {name: column - first for name, column in zip(names, precision.T, strict=True) if name != reference}
+    )
+    texts = [f"{name} {p:.3g} ({corrected:.3g})" for name, (p, corrected) in found.items()]
+    return f"signed-rank test against {reference} at L, p (Holm): {', '.join(texts)}\n\n"
+
+
+def growth(rows: list[dict], total: int) -> str:
+    """The power law in the number of clusters, fitted on at most half of them."""
+    names, precision = _precision(rows)
+    used = [name for name in (*FRACTIONS, "all inputs") if name in names]
+    if len(used) <= len(FRACTIONS):
+        return ""
+    clusters = np.array([round(VARIANTS[name].clusters * total) for name in used], dtype=float)
+    found = extrapolate(clusters, precision[:, [names.index(name) for name in used]])
+    return (
+        f"1 - precision at L = {found.law.scale:.3f} n^-{found.law.exponent:.3f}, fitted on n = "
+        f"{', '.join(f'{n:.0f}' for n in clusters[:-1])}; at n = {clusters[-1]:.0f} it promises "
+        f"{found.promised:.3f} ({found.low:.3f} to {found.high:.3f}), observed {found.observed:.3f}\n\n"
+    )
+
+
+def _precision(rows: list[dict]) -> tuple[list[str], np.ndarray]:
+    """Names of the variants and their long-range precision at L, [proteins, variants], means over seeds."""
+    merged = [row for row in over_seeds(rows) if row["range"] == "long" and row["cut"] == "L"]
+    names = list(dict.fromkeys(row["method"] for row in merged))
+    proteins = list(dict.fromkeys(row["protein"] for row in merged))
+    found = {(row["protein"], row["method"]): row["precision"] for row in merged}
+    whole = [p for p in proteins if all((p, name) in found for name in names)]
+    return names, np.array([[found[p, name] for name in names] for p in whole]).reshape(
+        len(whole), len(names)
+    )
 
 
 def over_seeds(rows: list[dict]) -> list[dict]:
@@ -239,7 +282,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
     if options.table:
-        print(table(options.table, options.reference))
+        rows = read_families(options.families, ["train"], longest=options.max_length)
+        print(table(options.table, options.reference, len(rows)))
     else:
         compute(options)
     return 0
