@@ -35,7 +35,12 @@ def _arguments() -> argparse.Namespace:
         prog="python -m nets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("alignment", help="A3M, A2M, FASTA, Stockholm or PSICOV file, plain or gzip")
-    parser.add_argument("--weights", default="default", help="name of shipped weights or a .safetensors file")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        metavar="NAME|FILE",
+        help="shipped weights or a .safetensors file (default: default); given again, the mean is taken",
+    )
     parser.add_argument(
         "--expert",
         action="append",
@@ -83,27 +88,26 @@ def _run(options: argparse.Namespace) -> None:
     from data.store import save_arrays
     from dca.accelerate import set_threads
     from nets.checkpoint import choose_device, load_refiner
-    from nets.features import compute_features
-    from nets.predict import predict
+    from nets.predict import predict_together
 
     set_threads(options.threads)
     torch.set_num_threads(options.threads)
-    loaded = load_refiner(options.weights, choose_device(options.device))
+    members = [load_refiner(name, choose_device(options.device)) for name in options.weights or ["default"]]
     alignment = read_alignment(options.alignment, options.query)
-    names = loaded.model.config.pair_maps
-    _check_experts([name for name, _ in options.expert], names, loaded.name)
+    names = tuple(name for loaded in members for name in loaded.model.config.pair_maps)
+    together = " + ".join(loaded.name for loaded in members)
+    _check_experts([name for name, _ in options.expert], names, together)
     foreign = {name: read_map(path, alignment.query) for name, path in options.expert if path}
-    features = compute_features(alignment.tokens, names, foreign)
-    prediction = predict(loaded, features)
+    prediction, neff = predict_together(members, alignment.tokens, foreign)
     if options.output:
         save_arrays(
             options.output,
             **vars(prediction),
-            weights=loaded.name,
-            weights_sha256=loaded.sha256,
+            weights=together,
+            weights_sha256=" + ".join(loaded.sha256 for loaded in members),
             query=alignment.query,
             columns=alignment.columns,
-            neff=np.float32(features.neff),
+            neff=np.float32(neff),
         )
     _print_pairs(prediction.contact, alignment.query, options.min_separation)
 

@@ -1,5 +1,6 @@
 """What a data card says of a protein: whether the weights have learned from it or from a homologue."""
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -55,3 +56,8 @@ def acquaintance(card: dict[str, Any], protein: str, cluster: str = "") -> str:
     if cluster in learned_clusters(card):
         return "cluster"
     return "tuned" if {protein, cluster} & tuning_names(card) else ""
+
+
+def closest(known: Sequence[str]) -> str:
+    """The closest of several acquaintances, as an ensemble has them."""
+    return next((name for name in ("protein", "cluster", "tuned") if name in known), "")

@@ -1,15 +1,17 @@
 """From features to calibrated contact probabilities and distance distributions."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from data.alphabet import Q
+from data.errors import MapError
 from data.memory import INTERPRETER, domain_way, require_bytes
 from data.store import open_arrays, save_arrays
-from nets.card import acquaintance
+from nets.card import acquaintance, closest
 from nets.checkpoint import Loaded, choose_device, load_refiner
 from nets.config import RefinerConfig
 from nets.dataset import cut_pixels
@@ -61,10 +63,10 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
 
 
 def prediction_bytes(length: int, config: RefinerConfig) -> int:
-    """Peak of `predict`, its features included: the trunk, three copies of the bins, a strip of pixels."""
+    """Peak of `predict`, its features included: the trunk, four copies of the bins (one of an ensemble), a strip."""
     strip = min(length**2, STRIP_PIXELS + length) * (9 * Q**2 + 100)
     held = (Q**2 // 2 + len(config.pair_maps)) * length**2
-    return INTERPRETER + NUMBA + TORCH + held + 4 * (config.channels + 3 * config.bins) * length**2 + strip
+    return INTERPRETER + NUMBA + TORCH + held + 4 * (config.channels + 4 * config.bins) * length**2 + strip
 
 
 def predict(loaded: Loaded, features: Features) -> Prediction:
@@ -97,10 +99,49 @@ def predict(loaded: Loaded, features: Features) -> Prediction:
     return Prediction(contact, distance, np.array(config.bin_edges, dtype=np.float32))
 
 
+def predict_together(
+    members: Sequence[Loaded], tokens: np.ndarray, foreign: dict[str, np.ndarray] | None = None
+) -> tuple[Prediction, float]:
+    """Mean of what several refiners say, each calibrated by itself, and Neff.
+
+    Parameters
+    ----------
+    members : sequence of Loaded
+        One refiner, or several with the same distance bins: an ensemble.
+    tokens : int8 [N, L]
+        The query is row 0.
+    foreign : dict of str to float [L, L], optional
+        Maps that a user brings, by the name of their expert.
+
+    Raises
+    ------
+    MapError
+        The members have different distance bins.
+    """
+    if len({loaded.model.config.bin_edges for loaded in members}) > 1:
+        raise MapError(
+            "refiners of one ensemble with different distance bins",
+            value=", ".join(loaded.name for loaded in members),
+            remedy="name weights that were trained with the same bin_edges",
+        )
+    features: dict[tuple[str, ...], Features] = {}
+    length = tokens.shape[1]
+    contact = np.zeros((length, length), np.float32)
+    distance = np.zeros((length, length, members[0].model.config.bins), np.float32)
+    for loaded in members:
+        names = loaded.model.config.pair_maps
+        if names not in features:
+            features[names] = compute_features(tokens, names, foreign)
+        found = predict(loaded, features[names])
+        contact += found.contact / len(members)
+        distance += found.distance / len(members)
+    return Prediction(contact, distance, found.bin_edges), next(iter(features.values())).neff
+
+
 def refine_file(
     alignment: str,
     out: str,
-    refiner: str,
+    refiner: str | Sequence[str],
     name: str,
     device: str = "auto",
     threads: int = 1,
@@ -111,8 +152,8 @@ def refine_file(
 
     Parameters
     ----------
-    refiner : path
-        Weights of the network.
+    refiner : path or sequence of paths
+        Weights of the network, or of the networks of an ensemble.
     name : str
         What reports call them.
     protein, cluster : str
@@ -120,16 +161,18 @@ def refine_file(
         else what `nets.relatives.search_families` finds by sequence.
     """
     torch.set_num_threads(threads)
-    loaded = load_refiner(refiner, choose_device(device))
+    paths = [refiner] if isinstance(refiner, str) else list(refiner)
+    members = [load_refiner(path, choose_device(device)) for path in paths]
     with open_arrays(alignment) as arrays:  # not its names, which may be larger than all the rest
         tokens = arrays["tokens"]
-    prediction = predict(loaded, compute_features(tokens, loaded.model.config.pair_maps))
-    kin = search_families(tokens, find_weights(refiner), loaded.card)
+    prediction, _ = predict_together(members, tokens)
+    cards = [loaded.card for loaded in members]
+    kin = search_families(tokens, [find_weights(path) for path in paths], cards)
     save_arrays(
         out,
         **vars(prediction),
         weights=name,
-        weights_sha256=loaded.sha256,
-        learned=acquaintance(loaded.card, protein, cluster) or kin["learned"],
+        weights_sha256=" + ".join(loaded.sha256 for loaded in members),
+        learned=closest([acquaintance(card, protein, cluster) for card in cards]) or kin["learned"],
         homology=json.dumps(kin),
     )

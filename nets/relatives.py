@@ -56,17 +56,19 @@ def merged(families: Iterable[Family]) -> list[Family]:
     return list(kept.values())
 
 
-def search_families(tokens: np.ndarray, weights: str | Path, card: dict[str, Any]) -> dict[str, Any]:
-    """Homologues of an alignment among the families behind weights.
+def search_families(
+    tokens: np.ndarray, weights: Sequence[str | Path], cards: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Homologues of an alignment among the families behind weights, or behind those of an ensemble.
 
     Parameters
     ----------
     tokens : int8 [N, L]
         The query is row 0.
-    weights : path
-        File that the table lies beside.
-    card : dict
-        Of `nets.checkpoint.Loaded`.
+    weights : sequence of paths
+        Files that the tables lie beside.
+    cards : sequence of dict
+        Of their `nets.checkpoint.Loaded`.
 
     Returns
     -------
@@ -75,8 +77,8 @@ def search_families(tokens: np.ndarray, weights: str | Path, card: dict[str, Any
         ``threshold`` (largest E-value of a homologue), ``homologues`` (how many lie below it) and ``hits``
         (the five best with an E-value of at most 10, as `data.homology.Homologue`).
     """
-    families = known_families(weights)
-    named = learned_proteins(card) | tuning_proteins(card)
+    families = merged(family for path in weights for family in known_families(path))
+    named = {name for card in cards for name in learned_proteins(card) | tuning_proteins(card)}
     hits = find_homologues(tokens, families)
     return {
         "searched": len(families),

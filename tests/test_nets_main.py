@@ -42,6 +42,25 @@ def test_pairs_are_printed_best_first_and_the_map_is_whole(tmp_path):
     assert contact[i, j] == pytest.approx(probabilities[0], abs=1e-4)
 
 
+def test_several_weights_are_averaged(tmp_path):
+    write_family(tmp_path, "p")
+    maps = {}
+    for name, chosen in {
+        "one": ["covarion-1"],
+        "two": ["covarion-2"],
+        "both": ["covarion-1", "covarion-2"],
+    }.items():
+        out = tmp_path / f"{name}.npz"
+        flags = [flag for weights in chosen for flag in ("--weights", weights)]
+        done = nets(*flags, tmp_path / "p.fasta", "-o", out)
+        assert done.returncode == 0, done.stderr
+        maps[name] = np.load(out)
+    mean = (maps["one"]["contact"] + maps["two"]["contact"]) / 2
+    assert np.allclose(maps["both"]["contact"], mean, atol=1e-6)
+    assert not np.allclose(maps["one"]["contact"], maps["two"]["contact"], atol=1e-3)
+    assert str(maps["both"]["weights"]) == "covarion-1 + covarion-2"
+
+
 @pytest.mark.parametrize(
     ("text", "said"), [("", "empty"), (">a\nMKVLWAA\n>b\nMK\n", "b"), (None, "no such file")]
 )
