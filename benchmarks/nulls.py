@@ -172,11 +172,12 @@ def compute(options: argparse.Namespace) -> None:
         log.info("%s: %s, TM-score %.2f", row.protein, template.protein, template.tm_score)
 
 
-def table(path: Path, weights: str) -> str:
+def table(path: Path, weights: str, beside: Path | None) -> str:
     """Means of the whole families, then those of the families by the similarity of their template."""
     templates = load_json(path.with_suffix(".templates.json"))
     shown = {*NULLS, weights}
-    rows = [row for row in read_rows(path) if row["protein"] in templates and row["method"] in shown]
+    rows = read_rows(path) + (read_rows(beside) if beside else [])
+    rows = [row for row in rows if row["protein"] in templates and row["method"] in shown]
     parts = [mean_text(means(outcomes_of(rows), "long", ("L/5", "L/2", "L"), weights)) + "\n"]
     for low, high in SIMILARITY:
         part = [row for row in rows if low <= templates[row["protein"]]["tm_score"] < high]
@@ -191,7 +192,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--out", type=Path, metavar="T.tsv")
     parser.add_argument("--table", type=Path, metavar="T.tsv", help="print means and stop")
-    parser.add_argument("--weights", default="default", metavar="METHOD", help="of the paired differences")
+    parser.add_argument("--weights", default="refined", metavar="METHOD", help="of the paired differences")
+    parser.add_argument(
+        "--beside", type=Path, metavar="summary.tsv", help="run of the pipeline that has METHOD"
+    )
     parser.add_argument("--split", choices=("tune", "val"), default="val")
     parser.add_argument("--families", default=str(ROOT.parent / "shared" / "families"), metavar="FOLDER")
     parser.add_argument("--max-length", type=int, default=0, metavar="L", help="leave longer families out")
@@ -207,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
     if options.table:
-        print(table(options.table, options.weights), end="")
+        print(table(options.table, options.weights, options.beside), end="")
         return 0
     compute(options)
     return 0
