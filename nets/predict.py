@@ -63,7 +63,7 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
 
 
 def prediction_bytes(length: int, config: RefinerConfig) -> int:
-    """Peak of `predict` with its features: the trunk, four copies of the bins (one of an ensemble), a strip."""
+    """Peak of `predict`: features, trunk, four copies of the bins (one of an ensemble), a strip of pixels."""
     strip = min(length**2, STRIP_PIXELS + length) * (9 * Q**2 + 100)
     held = (Q**2 // 2 + len(config.pair_maps)) * length**2
     return INTERPRETER + NUMBA + TORCH + held + 4 * (config.channels + 4 * config.bins) * length**2 + strip
