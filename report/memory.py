@@ -3,7 +3,7 @@
 from data.memory import INTERPRETER, domain_way, require_bytes
 from data.store import open_arrays
 
-_BASE = INTERPRETER + 10_000_000  # with jinja2
+_BASE = INTERPRETER + 50_000_000  # with jinja2 and what the evidence needs (HMMER, scipy)
 
 
 def page_bytes(rows: int, length: int, methods: int) -> int:
