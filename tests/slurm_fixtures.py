@@ -118,6 +118,15 @@ def kill_job(job):
             os.kill(pid, signal.SIGKILL)
 
 
+def at_work(job):
+    """Whether a running job has come to its own Snakemake: before, there may be nothing to kill."""
+    for pid in processes_of(job):
+        with contextlib.suppress(OSError):
+            if b"snakemake" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return True
+    return False
+
+
 def lose_node(state, node):
     """Everything on a node ends at once: its daemon, what watches over its jobs, and the jobs."""
     os.kill(int((state / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)

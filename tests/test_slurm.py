@@ -10,6 +10,7 @@ import time
 import pytest
 from slurm_fixtures import (
     LIGHT,
+    at_work,
     cluster,
     differences,
     finish,
@@ -77,7 +78,7 @@ def faults(state, tmp_path_factory):
     end = time.monotonic() + 900
     while process.poll() is None and time.monotonic() < end:
         for (rule, name), deed in deeds.items():
-            if name not in done and (job := running(rule, name)):
+            if name not in done and (job := running(rule, name)) and at_work(job):
                 deed(job)
                 done[name] = job
         time.sleep(0.2)
