@@ -122,14 +122,19 @@ def longest_chain(jobs: Sequence[Job]) -> float:
     return max(ends.values(), default=0.0)
 
 
-def in_order(jobs: Sequence[Job]) -> list[int]:
-    """Places of the jobs, each behind those that it waits for."""
+def waiting(jobs: Sequence[Job]) -> tuple[dict[int, int], dict[int, list[int]], list[int]]:
+    """How many jobs each waits for, the places of those that wait for it, and those that wait for none."""
     left = {number: len(job.waits) for number, job in enumerate(jobs)}
-    followers = defaultdict(list)
+    followers: dict[int, list[int]] = defaultdict(list)
     for number, job in enumerate(jobs):
         for other in job.waits:
             followers[other].append(number)
-    ready = [number for number, count in left.items() if not count]
+    return left, followers, [number for number, count in left.items() if not count]
+
+
+def in_order(jobs: Sequence[Job]) -> list[int]:
+    """Places of the jobs, each behind those that it waits for."""
+    left, followers, ready = waiting(jobs)
     for number in ready:
         for other in followers[number]:
             left[other] -= 1
@@ -140,12 +145,7 @@ def in_order(jobs: Sequence[Job]) -> list[int]:
 
 def makespan(jobs: Sequence[Job], slots: int) -> float:
     """Seconds until the last job has ended, on so many slots."""
-    left = {number: len(job.waits) for number, job in enumerate(jobs)}
-    followers = defaultdict(list)
-    for number, job in enumerate(jobs):
-        for other in job.waits:
-            followers[other].append(number)
-    ready = [number for number, count in left.items() if not count]
+    left, followers, ready = waiting(jobs)
     heapq.heapify(ready)
     running: list[tuple[float, int]] = []
     now = 0.0

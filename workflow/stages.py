@@ -10,29 +10,31 @@ from typing import Any
 
 def fetch_alignment(job: Any) -> None:
     """Fetch the alignment that a row names and write it as A3M with its provenance."""
-    from data.sources import fetch, network_of
-
-    fetch(
-        job.params.cell,
-        "alignment",
-        job.output.alignment,
-        base_urls=job.params.base_urls,
-        query=job.params.query,
-        protein=job.wildcards.protein,
-        network=network_of(job.config["fetch"]),
-    )
+    _fetch(job, "alignment", query=job.params.query, protein=job.wildcards.protein)
 
 
 def fetch_structure(job: Any) -> None:
     """Fetch a structure that a row names and write it as mmCIF with its provenance."""
+    _fetch(job, "structure")
+
+
+def fetch_query(job: Any) -> None:
+    """Fetch the sequence of the accession that a row's query is and write it as FASTA with its provenance."""
+    _fetch(job, "sequence")
+
+
+def _fetch(job: Any, kind: str, **more: str) -> None:
+    """Fetch what a cell names; the output has the name of its kind."""
     from data.sources import fetch, network_of
 
+    network = network_of(job.config["fetch"])
     fetch(
         job.params.cell,
-        "structure",
-        job.output.structure,
+        kind,
+        getattr(job.output, kind),
         base_urls=job.params.base_urls,
-        network=network_of(job.config["fetch"]),
+        network=network,
+        **more,
     )
 
 
