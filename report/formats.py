@@ -18,6 +18,7 @@ EV_COLUMNS = ("i", "A_i", "j", "A_j", "fn", "cn")
 # Okabe and Ito's palette: contact, near, wrong, unknown
 COLOURS = {"contact": "#0072b2", "near": "#e69f00", "wrong": "#d55e00", "unknown": "#7b858f"}
 _LOWEST = 3.5  # angstrom: C-beta atoms of a contact are hardly ever closer
+PYMOL_OBJECT = "covarion_chain"  # "chain" and "near" are words of PyMOL's selection language
 
 
 def write_evcouplings(
@@ -121,23 +122,25 @@ def write_pymol(
         File beside the script; the chain in it is A.
     """
     lines = [
-        f"load {structure}, chain",
-        "hide everything, chain",
-        "show cartoon, chain",
-        "color grey80, chain",
+        f"load {structure}, {PYMOL_OBJECT}",
+        f"hide everything, {PYMOL_OBJECT}",
+        f"show cartoon, {PYMOL_OBJECT}",
+        f"show sticks, {PYMOL_OBJECT} and name CA+CB",  # the dashes end at C-beta, off the ribbon
+        f"set stick_radius, 0.1, {PYMOL_OBJECT}",
+        f"color grey80, {PYMOL_OBJECT}",
     ]
     used = []
     for i, j, kind in zip(pairs.i, pairs.j, kinds, strict=True):
         if residue[i] and residue[j]:
-            ends = [f"/chain//A/{_escaped(residue[k])}/{atoms[k]}" for k in (i, j)]
-            lines.append(f"distance {kind}, {ends[0]}, {ends[1]}")
+            ends = [f"/{PYMOL_OBJECT}//A/{_escaped(residue[k])}/{atoms[k]}" for k in (i, j)]
+            lines.append(f"distance pairs_{kind}, {ends[0]}, {ends[1]}")
             used.append(kind)
     for kind in dict.fromkeys(used):
         red, green, blue = (int(COLOURS[kind][k : k + 2], 16) / 255 for k in (1, 3, 5))
         lines.append(f"set_color covarion_{kind}, [{red:.3f}, {green:.3f}, {blue:.3f}]")
-        lines.append(f"color covarion_{kind}, {kind}")
-        lines.append(f"hide labels, {kind}")
-    lines += ["set dash_radius, 0.12", "set dash_gap, 0.25", "orient chain"]
+        lines.append(f"color covarion_{kind}, pairs_{kind}")
+        lines.append(f"hide labels, pairs_{kind}")
+    lines += ["set dash_radius, 0.12", "set dash_gap, 0.25", f"orient {PYMOL_OBJECT}"]
     store.save_text(path, "\n".join([*lines, ""]))
 
 
@@ -156,7 +159,8 @@ def write_chimerax(
 ) -> None:
     """Write a ChimeraX script and beside it the pseudobond file (``.pb``) that it opens.
 
-    Parameters are those of `write_pymol`.
+    ChimeraX draws a pseudobond only where both of its atoms are drawn (its manual, Pseudobonds), so C-alpha
+    and C-beta atoms are shown beside the ribbon. Parameters are those of `write_pymol`.
     """
     bonds = ["; radius = 0.12", "; dashes = 9"]
     for i, j, kind in zip(pairs.i, pairs.j, kinds, strict=True):
@@ -169,6 +173,8 @@ def write_chimerax(
         f"open {structure}",
         "hide atoms",
         "show cartoons",
+        "show @CA,CB atoms",
+        "style stick",
         "color lightgray",
         f'open "{bond_path.name}"',
         "view",

@@ -101,14 +101,15 @@ def test_pymol_script_draws_every_resolved_pair(tmp_path, best):
     numbers = [f"-{number}" if number == "110" else number for number in NUMBERS]
     formats.write_pymol(ATOMS, best, kinds, numbers, tmp_path / "x.pml")
     text = (tmp_path / "x.pml").read_text()
-    lines = re.findall(r"^distance (\w+), /chain//A/(\S+)/(C[AB]), /chain//A/(\S+)/(C[AB])$", text, re.M)
+    end = rf"/{formats.PYMOL_OBJECT}//A/(\S+)/(C[AB])"
+    lines = re.findall(rf"^distance pairs_(\w+), {end}, {end}$", text, re.M)
     assert len(lines) == len(drawn(best))
     for (_, first, atom, second, other), (i, j) in zip(lines, drawn(best), strict=True):
         assert [first, second] == [numbers[k].replace("-", "\\-") for k in (i, j)]
         assert [atom, other] == ["CA" if QUERY[k] == "G" else "CB" for k in (i, j)]
-    assert text.startswith("load chain.pdb, chain\n")
+    assert text.startswith(f"load chain.pdb, {formats.PYMOL_OBJECT}\n")
     for kind in {line[0] for line in lines}:
-        assert f"color covarion_{kind}, {kind}" in text
+        assert f"color covarion_{kind}, pairs_{kind}" in text
 
 
 def test_a_glycine_without_alpha_is_measured_from_its_beta():
@@ -122,6 +123,8 @@ def test_chimerax_bonds_are_the_same_pairs(tmp_path, best):
     formats.write_chimerax(ATOMS, best, kinds, NUMBERS, tmp_path / "x.cxc")
     script = (tmp_path / "x.cxc").read_text()
     assert script.splitlines()[0] == "open chain.pdb"
+    lines = script.splitlines()  # a pseudobond is drawn only between atoms that are drawn
+    assert lines.index("hide atoms") < lines.index("show @CA,CB atoms")
     assert 'open "x.pb"' in script
     end = r"/A:(\S+)@C[AB]"
     bonds = re.findall(rf"^{end} {end} (#[0-9a-f]{{6}})$", (tmp_path / "x.pb").read_text(), re.M)
