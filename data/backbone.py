@@ -13,7 +13,7 @@ import gemmi
 import numpy as np
 
 from data.errors import StructureError
-from data.structure import _groups, _peptides, _pick
+from data.structure import _groups, _letter, _peptides, _pick, _Site
 from data.structure_file import parse_structure
 
 ATOMS = ("N", "CA", "C", "O", "CB")
@@ -31,10 +31,14 @@ class Backbone:
         N, CA, C, O, CB in angstrom, NaN where the model has none.
     secondary : str [L]
         ``H`` helix, ``E`` strand, ``C`` neither, empty where the backbone is not complete.
+    letters : str [L]
+        Residues as the structure has them, X for unknown ones, empty where unresolved: a query may differ
+        from them, and a glycine is measured from C-alpha whatever the query has in its place.
     """
 
     atoms: np.ndarray
     secondary: np.ndarray
+    letters: np.ndarray
 
 
 def read_backbone(path: str | Path, chain: str, residue: Sequence[str]) -> Backbone:
@@ -65,28 +69,29 @@ def read_backbone(path: str | Path, chain: str, residue: Sequence[str]) -> Backb
             remedy="delete truth.npz and run again",
         )
     codes = dict(zip(groups, _secondary(list(groups.values())), strict=True))
-    atoms = np.stack([_atoms(groups.get(label, []) if label else []) for label in residue])
+    found = [groups.get(label, []) if label else [] for label in residue]
+    atoms = np.stack([_atoms(group) for group in found])
+    letters = np.array([_letter(_Site(group).residue.name) if group else "" for group in found])
     secondary = np.array([codes.get(label, "") if label else "" for label in residue])
-    return Backbone(atoms.astype(np.float32), secondary)
+    return Backbone(atoms.astype(np.float32), secondary, letters)
 
 
-def measured_points(query: str, atoms: np.ndarray) -> np.ndarray:
-    """Points that distances are measured from: C-alpha of glycine where it is there, else C-beta.
+def measured_atoms(backbone: Backbone) -> list[str]:
+    """Name of the atom that distances of each residue are measured from: C-alpha of glycine, else C-beta.
 
-    Parameters
-    ----------
-    query : str
-        Letters of the L columns.
-    atoms : float [L, 5, 3]
-        As `Backbone.atoms`.
-
-    Returns
-    -------
-    float [L, 3]
+    A glycine without C-alpha has its C-beta counted (files that hold C-beta alone).
     """
-    alpha, beta = atoms[:, ATOMS.index("CA")], atoms[:, ATOMS.index("CB")]
-    glycine = np.array([letter == "G" for letter in query])
-    return np.where((glycine & np.isfinite(alpha).all(1))[:, None], alpha, beta)
+    alpha = np.isfinite(backbone.atoms[:, ATOMS.index("CA")]).all(-1)
+    return [
+        "CA" if letter == "G" and there else "CB"
+        for letter, there in zip(backbone.letters, alpha, strict=True)
+    ]
+
+
+def measured_points(backbone: Backbone) -> np.ndarray:
+    """Points that distances are measured from, float [L, 3]: those of `measured_atoms`."""
+    names = measured_atoms(backbone)
+    return backbone.atoms[np.arange(len(names)), [ATOMS.index(name) for name in names]]
 
 
 def _label(residue: gemmi.Residue) -> str:
@@ -138,26 +143,23 @@ def _secondary(groups: list[list[gemmi.Residue]]) -> list[str]:
     return codes
 
 
-def chain_pdb(query: str, atoms: np.ndarray, residue: Sequence[str]) -> str:
-    """Backbone and C-beta of the query's residues as a PDB file, chain A, numbered as the structure is.
+def chain_pdb(backbone: Backbone, residue: Sequence[str]) -> str:
+    """Backbone and C-beta as a PDB file, chain A, residues named and numbered as in the structure.
 
     Parameters
     ----------
-    query : str
-        Letters of the L columns.
-    atoms : float [L, 5, 3]
-        As `Backbone.atoms`.
+    backbone : Backbone
     residue : list of str [L]
         Author numbers, empty where unresolved.
     """
     structure = gemmi.Structure()
     structure.add_model(gemmi.Model(1))
     chain = gemmi.Chain("A")
-    for letter, points, label in zip(query, atoms, residue, strict=True):
+    for letter, points, label in zip(backbone.letters, backbone.atoms, residue, strict=True):
         if not label or np.isnan(points).all():
             continue
         made = gemmi.Residue()
-        made.name = gemmi.expand_one_letter(letter, gemmi.ResidueKind.AA) or "UNK"
+        made.name = gemmi.expand_one_letter(str(letter), gemmi.ResidueKind.AA) or "UNK"
         made.seqid = _seqid(label)
         made.entity_type = gemmi.EntityType.Polymer
         for name, point in zip(ATOMS, points, strict=True):

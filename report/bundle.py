@@ -9,7 +9,7 @@ from urllib.parse import quote
 import numpy as np
 
 from data import store
-from data.backbone import chain_pdb
+from data.backbone import chain_pdb, measured_atoms
 from report import formats
 from report.evidence import profile
 from report.explain import NEAR
@@ -31,7 +31,7 @@ def write_exports(protein: Protein, folder: Path) -> list[Path]:
         written += _lists(protein, name, folder)
     if protein.backbone is not None:
         written.append(folder / "chain.pdb")
-        store.save_text(written[-1], chain_pdb(protein.query, protein.backbone.atoms, protein.residue))
+        store.save_text(written[-1], chain_pdb(protein.backbone, protein.residue))
     for name in leading_methods(protein):
         written += _for_programs(protein, name, folder)
     written.append(folder / "everything.npz")
@@ -90,7 +90,7 @@ def _for_programs(protein: Protein, name: str, folder: Path) -> list[Path]:
         formats.write_alphalink(best, paths[-1])
     if protein.backbone is not None and protein.distance is not None:
         kinds = formats.pair_kinds(best, protein.distance, NEAR)
-        atoms = formats.measured_atoms(protein.query, protein.backbone.atoms)
+        atoms = measured_atoms(protein.backbone)
         for ending, write in ((".pml", formats.write_pymol), (".cxc", formats.write_chimerax)):
             paths.append(_file(folder, name, ending))
             write(atoms, best, kinds, protein.residue, paths[-1])

@@ -85,19 +85,6 @@ def pair_kinds(pairs: Ranking, distance: np.ndarray, near: float) -> list[str]:
     return [str(kind) for kind in kinds]
 
 
-def measured_atoms(query: str, atoms: np.ndarray) -> list[str]:
-    """Name of the atom that distances of each residue are measured from: C-alpha of glycine, else C-beta.
-
-    Parameters
-    ----------
-    query : str
-    atoms : float [L, 5, 3]
-        As `data.backbone.Backbone.atoms`; a glycine without C-alpha has its C-beta counted.
-    """
-    alpha = np.isfinite(atoms[:, 1]).all(-1)
-    return ["CA" if letter == "G" and there else "CB" for letter, there in zip(query, alpha, strict=True)]
-
-
 def write_pymol(
     atoms: Sequence[str],
     pairs: Ranking,
@@ -111,7 +98,7 @@ def write_pymol(
     Parameters
     ----------
     atoms : list of str [L]
-        From `measured_atoms`.
+        From `data.backbone.measured_atoms`.
     pairs : Ranking
     kinds : list of str
         A key of `COLOURS` for each pair.

@@ -85,9 +85,9 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
 
 def _label(name: str) -> str:
     if name == "refined":
-        return "refined by the network"
+        return "neural network"
     if name.startswith("refined-"):
-        return f"refined by the network ({name.removeprefix('refined-')})"
+        return f"neural network, {name.removeprefix('refined-')}"
     return name
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from data import scoring, store
-from data.models import MODEL
 from report import figures
 from report.bundle import downloads, leading_methods, write_exports
 from report.comparable import CUTS as COMPARED_CUTS
@@ -14,12 +13,13 @@ from report.comparable import comparable
 from report.comparisons import MEASURES, REFERENCES, comparison_tables, first_chain, read_comparisons
 from report.evidence import expected_precision, next_depth, profile
 from report.explain import Explained, explained, reason_masks
+from report.heading import at_identity, facts, headline, notes, purpose, structure_name
 from report.kin import read_kinship
 from report.memory import require_page
-from report.methods import CONTACT_DISTANCE, LEARNED, MIN_SEPARATION, best_method, styles
+from report.methods import LEARNED, MIN_SEPARATION, best_method, styles
 from report.payload import Protein, json_text, load_protein, pack_protein, pack_repeats
 from report.picture import pack_structure
-from report.rendering import flattened, percent, render
+from report.rendering import flattened, render
 from report.repeats import Repeats, find_repeats, repeat_words
 from report.significance import pack_significance, significant_couplings
 from report.tables import score_tables, top_rows
@@ -83,9 +83,10 @@ def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[
         "reference": REFERENCES[subject.kind],
         "comparisons": comparison_tables(compared, list(looks), names),
         "protein": subject,
-        "facts": _facts(subject),
-        "headline": _headline(subject, scores),
-        "notes": _notes(subject),
+        "facts": facts(subject),
+        "headline": headline(subject, scores),
+        "purpose": purpose(subject),
+        "notes": notes(subject),
         "looks": looks,
         "below": _below(subject),
         "filters": flattened(json_text(subject.filters)) if subject.filters else [],
@@ -103,6 +104,7 @@ def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[
         "has_secondary": subject.backbone is not None and any(subject.backbone.secondary),
         "assembly_words": _assembly_words(subject),
         "explained": _explained(subject, masks),
+        "refined_key": [(name, looks[name].colour, looks[name].dash) for name in subject.refined],
         "repeat_words": repeat_words(repeats, subject.first_index),
         "tested": significant_couplings(subject),
         "weights": _weights_used(subject),
@@ -163,85 +165,10 @@ def _grouped(files: dict[str, Any]) -> dict[str, Any]:
     return grouped | {"refined": refined | others}
 
 
-def _facts(protein: Protein) -> list[tuple[str, str, str]]:
-    """Tiles at the head of the page: (value, what it is, a word more)."""
-    neff = float(protein.weights.sum())
-    facts = [
-        (f"{protein.length:,}", "residues", f"numbered {protein.first_index} to {_last(protein)}"),
-        (f"{len(protein.tokens):,}", "sequences", "in the alignment"),
-        (f"{neff:,.0f}", "effective", f"Neff{_at(protein)}; depth bin {scoring.depth_bin(neff)}"),
-        (f"{neff / protein.length:.2f}", "Neff / L", "effective sequences a residue"),
-    ]
-    distance = protein.distance
-    if distance is not None:
-        i, j = np.triu_indices(protein.length, scoring.RANGES["long"][0])
-        contacts = int((distance[i, j] < CONTACT_DISTANCE).sum())
-        resolved = int(protein.truth["resolved"].sum())
-        where = f"in {REFERENCES[protein.kind]}; {resolved:,} residues resolved"
-        facts.append((f"{contacts:,}", "long-range contacts", where))
-    return facts
-
-
-def _at(protein: Protein) -> str:
-    """Identity that sequences were weighted at, where the file says it."""
-    return "" if protein.identity is None else f" at {percent(protein.identity)} identity"
-
-
-def _last(protein: Protein) -> int:
-    return protein.first_index + protein.length - 1
-
-
-def _headline(protein: Protein, scores: list[dict[str, Any]]) -> str:
-    """One sentence that says how good the prediction is, or that nothing tells."""
-    if protein.distance is None:
-        return (
-            "No structure is given for this protein: the page shows the prediction and the evidence "
-            "behind it. Nothing here can say which of the predicted contacts are real."
-        )
-    for row in scores:
-        if (row["method"], row["range"], row["cut"]) == (protein.best, "long", "L/5"):
-            told = f"Of the {row['k']:.0f} best long-range pairs of {protein.best}, "
-            told += f"{100 * row['precision']:.0f} % "
-            if protein.kind == MODEL:
-                return (
-                    f"{told}agree with {structure_name(protein)}, a predicted model: two predictions are "
-                    "compared here, and no experiment says which of the contacts are real."
-                )
-            return f"{told}are contacts in {structure_name(protein)}."
-    return f"Compared with {structure_name(protein)}."
-
-
-def structure_name(protein: Protein) -> str:
-    """Entry and chain of the structure, in words."""
-    entry, chain = (str(protein.truth.get(key, "")) for key in ("entry", "chain"))
-    return " ".join(part for part in (entry or "the structure", f"chain {chain}" if chain else "") if part)
-
-
 def _below(protein: Protein) -> str:
     """Method below the diagonal where no structure is: the couplings that stand behind a refined map."""
     others = [name for name in protein.maps if name not in protein.refined and name != protein.best]
     return best_method(others) if others else protein.best
-
-
-def _notes(protein: Protein) -> list[str]:
-    """Remarks on the structure and its mapping to the query."""
-    if protein.distance is None:
-        return []
-    notes = []
-    if "identity" in protein.truth and "coverage" in protein.truth:
-        identity, coverage = float(protein.truth["identity"]), float(protein.truth["coverage"])
-        notes.append(
-            f"The query matches the chain with {identity:.1%} identity over {coverage:.1%} of its residues."
-        )
-    listed = json_text(str(protein.truth.get("notes", "[]")))
-    return notes + [
-        _sentence(str(note)) for note in (listed if isinstance(listed, list) else [listed]) if note
-    ]
-
-
-def _sentence(text: str) -> str:
-    """A remark with a capital first and a full stop last."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _charts(protein: Protein, looks: dict[str, Any]) -> dict[str, list[figures.Chart]]:
@@ -277,12 +204,12 @@ def _expected(protein: Protein) -> list[dict[str, Any]]:
 def _depth_words(protein: Protein) -> str:
     """How deep the alignment is, and what the next step would need."""
     neff = float(protein.weights.sum())
-    text = f"{neff:,.0f} effective sequences{_at(protein)} put it into the bin {scoring.depth_bin(neff)}."
+    text = f"{neff:,.0f} effective sequences{at_identity(protein)}: depth {scoring.depth_bin(neff)}."
     step = next_depth(neff)
     if step is None:
-        return f"{text} No bin lies above."
+        return f"{text} This is the deepest class there is."
     edge, missing = step
-    return f"{text} The next one begins at {edge:,}: {missing:,.0f} more, {edge / neff:.1f} times as many."
+    return f"{text} The next class begins at {edge:,}: {missing:,.0f} more, {edge / neff:.1f} times as many."
 
 
 def _assembly_words(protein: Protein) -> str:

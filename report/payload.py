@@ -161,7 +161,7 @@ def load_protein(name: str, files: dict[str, Any], min_separation: int = MIN_SEP
     maps |= {key: arrays["contact"] for key, arrays in refined.items()}
     given = store.load_arrays(files["weights"]) if files.get("weights") else {}
     truth = store.load_arrays(files["truth"]) if files.get("truth") else {}
-    backbone, structure_file = _backbone(files.get("structure"), str(alignment["query"]), truth)
+    backbone, structure_file = _backbone(files.get("structure"), truth)
     return Protein(
         name=name,
         query=str(alignment["query"]),
@@ -186,7 +186,7 @@ def load_protein(name: str, files: dict[str, Any], min_separation: int = MIN_SEP
 
 
 def _backbone(
-    structures: str | Path | list[str | Path] | None, query: str, truth: dict[str, np.ndarray]
+    structures: str | Path | list[str | Path] | None, truth: dict[str, np.ndarray]
 ) -> tuple[Backbone | None, str]:
     """Atoms of the chain that the truth was measured on, and the first file that has its distances."""
     if not structures or not truth:
@@ -198,7 +198,7 @@ def _backbone(
         except StructureError as error:
             log.info("%s is not drawn: %s", path, error)
             continue
-        distance = distances_between(points := measured_points(query, backbone.atoms), points)
+        distance = distances_between(points := measured_points(backbone), points)
         both = np.isfinite(distance) & np.isfinite(truth["distance"])
         if both.any() and np.abs(distance - truth["distance"])[both].max() < _SAME_DISTANCE:
             return backbone, str(path)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from data.assembly import read_copies
-from data.backbone import measured_points
+from data.backbone import measured_atoms, measured_points
 from data.contacts import distances_between
 from data.errors import CovarionError
 from data.structure import read_chain
@@ -28,7 +28,8 @@ def pack_structure(protein: Protein) -> dict[str, Any] | None:
     -------
     dict or None
         ``atoms`` [L, 5, 3], ``copies`` (a list of [L, 3], the points that distances are measured from; the
-        copy with the most contacts first), each with its own ``step`` in angstrom; None without a structure.
+        copy with the most contacts first), each with its own ``step`` in angstrom, ``measured``, the names of
+        these atoms; None without a structure.
     """
     backbone = protein.backbone
     if backbone is None:
@@ -41,6 +42,7 @@ def pack_structure(protein: Protein) -> dict[str, Any] | None:
         "atoms": base64_of(atoms),
         "step": step,
         "missing": -_FARTHEST,
+        "measured": measured_atoms(backbone),
         "secondary": [str(code) for code in backbone.secondary],
         "copies": [{"points": base64_of(points), "step": own} for points, own in copies],
     }
@@ -64,7 +66,7 @@ def _touching_copies(protein: Protein) -> list[np.ndarray]:
     if wanted is None or protein.backbone is None or protein.distance is None:
         return []
     copies = _read_copies(protein)
-    own = measured_points(protein.query, protein.backbone.atoms)
+    own = measured_points(protein.backbone)
     near = [np.fmin(step, step.T) for step in (distances_between(own, copy) for copy in copies)]
     found = np.fmin.reduce([protein.distance, *near])
     both = np.isfinite(found) & np.isfinite(wanted)

@@ -6,7 +6,7 @@ import pytest
 from data_fixtures import demo_file, straight, write_pdb
 from report_fixtures import QUERY, positions, residue_numbers, write_structure
 
-from data.backbone import ATOMS, chain_pdb, measured_points, read_backbone
+from data.backbone import ATOMS, Backbone, chain_pdb, measured_atoms, measured_points, read_backbone
 from data.errors import StructureError
 from data.structure import read_chain
 
@@ -46,7 +46,7 @@ def test_atoms_are_where_distances_are_measured(name, chain):
     found = read_chain(path, chain)
     backbone = read_backbone(path, chain, found.residue)
     assert backbone.atoms.dtype == np.float32
-    points = measured_points(found.sequence, backbone.atoms)
+    points = measured_points(backbone)
     np.testing.assert_allclose(points, found.position, atol=1e-3)
     bonds = np.linalg.norm(backbone.atoms[:, 0] - backbone.atoms[:, 1], axis=-1)
     assert np.nanmax(np.abs(bonds - 1.46)) < 0.15
@@ -83,8 +83,23 @@ def test_numbers_of_another_chain_are_refused(tmp_path):
 def test_the_drawn_chain_reads_back(tmp_path):
     path = write_structure(tmp_path / "x.cif")
     numbers = residue_numbers()
-    (tmp_path / "chain.pdb").write_text(chain_pdb(QUERY, read_backbone(path, "B", numbers).atoms, numbers))
+    (tmp_path / "chain.pdb").write_text(chain_pdb(read_backbone(path, "B", numbers), numbers))
     back = read_chain(tmp_path / "chain.pdb", "A")
     assert [label for label in back.residue if label] == [label for label in numbers if label]
     assert "".join(back.sequence) == "".join(a for a, label in zip(QUERY, numbers, strict=True) if label)
     np.testing.assert_allclose(back.position, positions()[numbers != ""], atol=1e-3)
+
+
+def test_a_glycine_without_alpha_is_measured_from_its_beta():
+    atoms = np.zeros((3, 5, 3), np.float32)
+    atoms[1, 1] = np.nan
+    backbone = Backbone(atoms, np.array([""] * 3), np.array(list("GGA")))
+    assert measured_atoms(backbone) == ["CA", "CB", "CB"]
+
+
+def test_residues_are_those_of_the_structure(tmp_path):
+    path = write_pdb(tmp_path / "x.pdb", straight("MKGV"))
+    backbone = read_backbone(path, "A", ["1", "2", "3", ""])
+    assert backbone.letters.tolist() == ["M", "K", "G", ""]
+    written = chain_pdb(backbone, ["1", "2", "3", ""])
+    assert {line[17:20] for line in written.splitlines() if line.startswith("ATOM")} == {"MET", "LYS", "GLY"}

@@ -112,12 +112,6 @@ def test_pymol_script_draws_every_resolved_pair(tmp_path, best):
         assert f"color covarion_{kind}, pairs_{kind}" in text
 
 
-def test_a_glycine_without_alpha_is_measured_from_its_beta():
-    atoms = np.zeros((3, 5, 3))
-    atoms[1, 1] = np.nan
-    assert formats.measured_atoms("GGA", atoms) == ["CA", "CB", "CB"]
-
-
 def test_chimerax_bonds_are_the_same_pairs(tmp_path, best):
     kinds = formats.pair_kinds(best, distances(), NEAR)
     formats.write_chimerax(ATOMS, best, kinds, NUMBERS, tmp_path / "x.cxc")

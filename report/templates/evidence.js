@@ -114,6 +114,12 @@ function drawScores() {
   get("scores-say").textContent = sayCut(method, values, cut);
 }
 
+// The next of 1, 2 and 5 times a power of ten.
+function roundStep(least) {
+  const power = 10 ** Math.floor(Math.log10(least || 1));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= least * 0.999);
+}
+
 function drawScoreAxes(g, plot, up, top, low, high) {
   g.strokeStyle = g.fillStyle = themed("--muted");
   g.beginPath();
@@ -122,9 +128,10 @@ function drawScoreAxes(g, plot, up, top, low, high) {
   g.textAlign = "right"; g.textBaseline = "middle";
   for (let power = 0; power < top; power++) g.fillText((10 ** power).toLocaleString("en"), plot.left - 6, up(10 ** power));
   g.textBaseline = "top"; g.textAlign = "center";
-  for (let k = 0; k <= 4; k++) {
-    const value = low + (k * (high - low)) / 4;
-    g.fillText(Math.abs(value) < (high - low) / 1000 ? 0 : Number(value.toPrecision(2)), plot.left + (k * (plot.right - plot.left)) / 4 - (k === 4 ? 12 : 0), plot.bottom + 6);
+  const step = roundStep((high - low) / 4);
+  for (let k = Math.ceil(low / step); k * step <= high; k++) {
+    const x = plot.left + ((k * step - low) * (plot.right - plot.left)) / (high - low || 1);
+    g.fillText(Number((k * step).toPrecision(6)), Math.min(x, plot.right - 8), plot.bottom + 6);
   }
   g.fillText("score", (plot.left + plot.right) / 2, plot.bottom + 22);
 }

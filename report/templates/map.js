@@ -96,9 +96,10 @@ const touchesCopy = (p) => partners !== null && partners.has(p);
 const secondary = model.structure?.secondary.some(Boolean) ? model.structure.secondary : null;
 
 const canvas = document.getElementById("map");
+const over = document.getElementById("cross"); // lies on the map: a hover draws on it and leaves the map as it is
 const TRACK = secondary ? 12 : 0; // pixels for the secondary structure along the axes
-const margin = { left: 40 + TRACK, top: 6, right: 6, bottom: 34 + TRACK };
-const view = { cell: 1, side: 1, width: 0, base: document.createElement("canvas") };
+const margin = { left: 54 + TRACK, top: 20, right: 6, bottom: 34 + TRACK };
+const view = { cell: 1, side: 1, width: 0 };
 
 function themed(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -213,6 +214,24 @@ function drawAxes(g) {
   g.fillText("query residue", margin.left + view.side / 2, margin.top + view.side + margin.bottom);
 }
 
+// What each half shows, along the edge that it touches.
+function drawTitles(g, [above, below]) {
+  const fitted = (text) => {
+    while (text.length > 4 && g.measureText(text).width > view.side) text = `${text.slice(0, -2)}\u2026`;
+    return text;
+  };
+  g.font = "600 12px system-ui, sans-serif";
+  g.fillStyle = themed("--ink");
+  g.textAlign = "right"; g.textBaseline = "top";
+  g.fillText(fitted(above), margin.left + view.side, 3);
+  g.save();
+  g.translate(12, margin.top + view.side);
+  g.rotate(-Math.PI / 2);
+  g.textAlign = "left"; g.textBaseline = "middle";
+  g.fillText(fitted(below), 0, 0);
+  g.restore();
+}
+
 // Runs of one kind of secondary structure: [kind, first, last].
 function runs(codes) {
   const found = [];
@@ -251,7 +270,8 @@ function drawTracks(g) {
   g.restore();
 }
 
-function drawCross(g, p) {
+function drawCross(p) {
+  const g = cleared(over);
   if (p === null) return;
   const [x, y] = [columnOf[p], rowOf[p]].map((k) => (k + 0.5) * view.cell);
   g.strokeStyle = themed("--c-orange");
@@ -268,18 +288,14 @@ function drawCross(g, p) {
   }
 }
 
-// scene: {shown, below (pairs of another method, or null for the truth), sheet, cross}. Everything but the
-// cross is kept, so that a hover redraws no pair.
+// scene: {shown, below (pairs of another method, or null for the truth), sheet, titles, cross}.
 function drawMap(scene) {
   const width = canvas.clientWidth;
-  const ratio = window.devicePixelRatio || 1;
   view.width = width;
-  view.base.width = view.base.height = Math.round(width * ratio);
   view.side = Math.min(width - margin.left - margin.right, width - margin.top - margin.bottom);
   view.cell = view.side / L;
   for (const mark of Object.values(marks)) mark.tone = themed(mark.colour);
-  const g = view.base.getContext("2d");
-  g.scale(ratio, ratio);
+  const g = cleared(canvas);
   drawUnresolved(g);
   g.imageSmoothingEnabled = false;
   if (scene.sheet) g.drawImage(scene.sheet, margin.left, margin.top, view.side, view.side);
@@ -287,19 +303,21 @@ function drawMap(scene) {
   else if (distances) drawTruth(g, scene.shown);
   drawMarks(g, scene.shown, false);
   drawAxes(g);
+  drawTitles(g, scene.titles);
   drawTracks(g);
-  drawOver(scene);
+  drawCross(scene.cross);
 }
 
-function drawOver(scene) {
+// An empty sheet as large as the map.
+function cleared(sheet) {
   const ratio = window.devicePixelRatio || 1;
-  if (canvas.width !== view.base.width) canvas.width = canvas.height = view.base.width;
-  const g = canvas.getContext("2d");
+  const pixels = Math.round(view.width * ratio);
+  const g = sheet.getContext("2d");
+  if (sheet.width !== pixels) sheet.width = sheet.height = pixels;
   g.setTransform(1, 0, 0, 1, 0, 0);
-  g.clearRect(0, 0, canvas.width, canvas.height);
-  g.drawImage(view.base, 0, 0);
+  g.clearRect(0, 0, pixels, pixels);
   g.scale(ratio, ratio);
-  drawCross(g, scene.cross);
+  return g;
 }
 
 // The pair under a pointer, either side of the diagonal; null outside and on the diagonal.

@@ -10,6 +10,7 @@ const blocks = model.blocks && {
   values: new Int8Array(buffer(model.blocks.values)),
 };
 const number = (value, digits) => (value === null || value === undefined ? MISSING : value.toFixed(digits));
+const counted = (value) => value.toLocaleString("en");
 const queryName = (k) => `${model.query[k]}${k + model.first}`;
 const structureName = (k) => (model.residue && model.residue[k]) || MISSING;
 const repeated = pairSet(model.repeats.repeat); // of the best 3 L pairs alone
@@ -33,7 +34,7 @@ function qText(p) {
 }
 const probabilityOf = (p) => (model.probability ? scoreOf(methods.get(model.probability), p) : null);
 
-let scene = { shown: [], below: null, sheet: null, cross: null };
+let scene = { shown: [], below: null, sheet: null, titles: ["", ""], cross: null };
 
 function compose() {
   const method = methods.get(state.method);
@@ -42,6 +43,8 @@ function compose() {
   scene.shown = Array.from(rankedPairs(method, state.range).order.subarray(0, count));
   scene.below = below ? rankedPairs(methods.get(below), state.range).order.subarray(0, count) : null;
   scene.sheet = get("shade").value ? shading(method, state.range) : null;
+  const text = get("below").selectedOptions[0]?.textContent ?? "";
+  scene.titles = [`above: predicted by ${state.method}`, `below: ${text}`];
 }
 
 function redraw() {
@@ -51,7 +54,7 @@ function redraw() {
 
 function recross() {
   scene.cross = state.pinned ?? state.hover;
-  drawOver(scene);
+  drawCross(scene.cross);
 }
 
 const listeners = []; // called with the pair in focus whenever the choice of pairs or of one pair changes
@@ -65,6 +68,7 @@ function update() {
   redraw();
   get("count-text").textContent = `${scene.shown.length} (${(scene.shown.length / L).toFixed(2)} L)`;
   get("contacts-of").textContent = `of ${state.method}`;
+  get("method-says").textContent = methods.get(state.method).label;
   fillTally();
   if (ready) fillTable();
   inspect(state.pinned ?? scene.shown[0] ?? null); // opens on the best pair
@@ -125,7 +129,7 @@ function tableRow(p, rank) {
   const row = element("tr", null, { "data-pair": p });
   const cells = [
     [rank], [queryName(i), i], [queryName(j), j], [structureName(i), i], [structureName(j), j], [j - i],
-    [number(scoreOf(methods.get(state.method), p), 3)], [number(probabilityOf(p), 2)],
+    [number(scoreOf(methods.get(state.method), p), 3)], [number(probabilityOf(p), 3)],
     ...(tested ? [[qText(p), significanceOf(p, "q") ?? 1]] : []),
   ];
   for (const [text, value] of cells) {
@@ -203,7 +207,7 @@ function facts(p) {
     ["alignment columns", `${model.columns[i]}, ${model.columns[j]}`],
     ...(model.uniprot ? [["UniProt numbering", `${model.uniprot[i] || MISSING}, ${model.uniprot[j] || MISSING}`]] : []),
     ["apart in sequence", j - i],
-    ["rank in this range", rank ? `${rank} of ${ranked.order.length}` : "outside the range"],
+    ["rank in this range", rank ? `${counted(rank)} of ${counted(ranked.order.length)}` : "outside the range"],
   ];
   if (model.probability) rows.push([`probability (${model.probability})`, number(probabilityOf(p), 3)]);
   if (tested) {
@@ -221,6 +225,12 @@ function distanceText(p) {
   return distance === null ? "not resolved" : `${shownDistance(p)} \u00c5, ${words[verdict(p)].split(" (")[0]}`;
 }
 
+function verdictMark(p) {
+  const mark = element("span", null, { class: verdict(p) });
+  mark.append(symbol(verdict(p)), distanceText(p));
+  return mark;
+}
+
 function inspect(p) {
   const box = get("inspect");
   if (p === null) return;
@@ -231,13 +241,15 @@ function inspect(p) {
   const all = element("dl");
   for (const method of methods.values()) {
     const place = method.place[p];
-    const rank = place < 0 ? `> ${method.order.length}` : place + 1;
+    const rank = place < 0 ? `> ${counted(method.order.length)}` : counted(place + 1);
     all.append(element("dt", method.name), element("dd", `${number(scoreOf(method, p), 3)} \u00b7 rank ${rank}`));
   }
   const [left, right] = [element("div"), element("div")];
   left.append(list);
-  right.append(element("h3", "Every method: value and rank among all"), all);
-  box.replaceChildren(element("div", `${queryName(i)} \u2013 ${queryName(j)}`, { class: "pair" }), left, right);
+  right.append(element("h3", "Every method: score and rank"), all);
+  const head = element("div", `${queryName(i)} \u2013 ${queryName(j)}`, { class: "pair" });
+  if (distances) head.append(verdictMark(p));
+  box.replaceChildren(head, left, right);
   cardSoon(p);
   markRow(p);
 }
@@ -249,137 +261,6 @@ function cardSoon(p) {
   if (opening) return;
   if (p === state.pinned) fillCard(p);
   else cardWaits = setTimeout(() => fillCard(p), 60);
-}
-
-// The evidence of one pair: what the network expects, the couplings, the sequences that carry it.
-function fillCard(p) {
-  const [left, right] = [element("div"), element("div")];
-  get("card").replaceChildren(left, right); // in the page first: canvases need a width
-  addBlock(left, p);
-  addBins(right, p);
-  addLetters(right, p);
-  if (!left.firstChild) left.remove();
-  if (!right.firstChild) right.replaceChildren(element("p", "No more is kept of this pair: it is not among the best L.", { class: "muted" }));
-}
-
-function addLetters(box, p) {
-  const rows = model.letters.rows[p];
-  if (!rows || rows.length === 0) return;
-  const table = element("table");
-  const head = table.createTHead().insertRow();
-  for (const name of ["Pair", "Sequences", "Share", "If independent", "For example"]) {
-    head.append(element("th", name, { scope: "col", class: name === "For example" ? "text" : "" }));
-  }
-  const body = table.createTBody();
-  const own = model.query[rowOf[p]] + model.query[columnOf[p]];
-  for (const [letters, count, share, expected, example] of rows) {
-    const row = body.insertRow();
-    row.append(
-      element("th", `${letters[0]}\u2013${letters[1]}${letters === own ? " (query)" : ""}`, { scope: "row" }),
-      element("td", count.toLocaleString("en")), element("td", percent(share)), element("td", percent(expected)),
-      element("td", model.letters.names[example], { class: "text clip mono", title: model.letters.names[example] }),
-    );
-  }
-  const scroll = element("div", null, { class: "scroll" });
-  scroll.append(table);
-  const text = `Most frequent residues at ${queryName(rowOf[p])} and ${queryName(columnOf[p])}, among the sequences without a gap \
-at either; shares are weighted. A pair that is much more frequent than its letters would be alone speaks for a contact.`;
-  box.append(element("h3", "Sequences that carry it"), scroll, element("p", text, { class: "caption" }));
-}
-
-const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
-
-function addBins(box, p) {
-  const chosen = methods.get(state.method);
-  const method = chosen.bins ? chosen : methods.get(model.probability);
-  if (!method || !method.bins) return;
-  const place = method.place[p];
-  const size = method.edges.length - 1;
-  if (place < 0 || (place + 1) * size > method.bins.length) return;
-  const sheet = element("canvas", null, { role: "img", "aria-label": "Predicted distribution of the distance" });
-  const text = `Bars: the network's probability per \u00e5ngstr\u00f6m; blue: below ${model.contact} \u00c5${
-    distanceOf(p) === null ? "" : "; orange line: the distance in the structure, at the edge if it lies beyond"}.`;
-  box.append(element("h3", `Predicted distance, ${method.name} (\u00c5)`), sheet, element("p", text, { class: "caption" }));
-  drawBins(sheet, method.bins.subarray(place * size, (place + 1) * size), method.edges, distanceOf(p));
-}
-
-function sized(sheet, height) {
-  const ratio = window.devicePixelRatio || 1;
-  const width = sheet.clientWidth;
-  sheet.width = width * ratio;
-  sheet.height = height * ratio;
-  sheet.style.height = `${height}px`;
-  const g = sheet.getContext("2d");
-  g.scale(ratio, ratio);
-  g.font = "11px system-ui, sans-serif";
-  g.textAlign = "center";
-  return [g, width];
-}
-
-// Bars as wide as their bins, so that areas are probabilities; what lies beyond the last edge is told in words.
-function drawBins(sheet, shares, edges, truth) {
-  const [g, width] = sized(sheet, 104);
-  const open = edges.at(-1) === null || edges.at(-1) > 100; // the last bin has no end: infinity, or far away
-  const last = open ? edges.length - 2 : edges.length - 1;
-  const [low, high] = [edges[0], edges[last]];
-  const floor = 84;
-  const across = (distance) => 4 + ((width - 8) * (distance - low)) / (high - low);
-  const density = Array.from({ length: last }, (_, k) => shares[k] / (edges[k + 1] - edges[k]));
-  const top = Math.max(...density, 1e-9);
-  density.forEach((value, k) => {
-    const height = ((floor - 22) * value) / top;
-    g.fillStyle = themed(edges[k + 1] <= model.contact ? "--c-blue" : "--true");
-    g.fillRect(across(edges[k]) + 0.5, floor - height, across(edges[k + 1]) - across(edges[k]) - 1, height);
-  });
-  g.fillStyle = themed("--muted");
-  g.fillRect(across(low), floor, across(high) - across(low), 1);
-  for (let tick = Math.ceil(low / 4) * 4; tick <= high; tick += 4) g.fillText(tick, Math.min(across(tick), width - 10), floor + 14);
-  const total = shares.reduce((sum, share) => sum + share, 0) || 1;
-  const under = edges.slice(1).reduce((sum, edge, k) => sum + (edge !== null && edge <= model.contact ? shares[k] : 0), 0);
-  g.textAlign = "left";
-  g.fillText(`below ${model.contact} \u00c5: ${percent(under / total)}`, 4, 11);
-  g.textAlign = "right";
-  if (open) g.fillText(`beyond ${high} \u00c5: ${percent(shares[last] / total)}`, width - 4, 11);
-  if (truth === null) return;
-  g.fillStyle = themed("--c-orange");
-  g.fillRect(across(Math.min(Math.max(truth, low), high)) - 1, 18, 2, floor - 18);
-}
-
-function addBlock(box, p) {
-  const place = blocks ? blocks.place.get(p) : undefined;
-  if (place === undefined) return;
-  const values = blocks.values.subarray(400 * place, 400 * place + 400);
-  const scale = blocks.scale[place] / 127;
-  const best = Array.from(values.keys()).sort((a, b) => values[b] - values[a]).slice(0, 3);
-  const name = (k) => `${AMINO[Math.floor(k / 20)]}\u2013${AMINO[k % 20]} ${(values[k] * scale).toFixed(2)}`;
-  const sheet = element("canvas", null, { role: "img", "aria-label": "Couplings of the 20 by 20 residue pairs" });
-  box.append(element("h3", "Couplings (plm)"), sheet);
-  const text = `Down: residue at ${queryName(rowOf[p])}; across: at ${queryName(columnOf[p])}. Blue favours a pair of \
-residues, orange disfavours it; the query's own pair is framed. Most favoured: ${best.map(name).join(", ")}.`;
-  box.append(element("p", text, { class: "caption" }));
-  drawBlock(sheet, values, p);
-}
-
-function drawBlock(sheet, values, p) {
-  const [g, width] = sized(sheet, sheet.clientWidth);
-  const cell = (width - 16) / 20;
-  const [muted, favoured, disfavoured] = ["--muted", "--c-blue", "--c-red"].map(themed); // once: each look-up lays the page out
-  const [blue, orange] = [favoured, disfavoured].map(rgb);
-  g.textBaseline = "middle";
-  for (let a = 0; a < 20; a++) {
-    g.fillStyle = muted;
-    g.fillText(AMINO[a], 6, 16 + (a + 0.5) * cell);
-    g.fillText(AMINO[a], 16 + (a + 0.5) * cell, 7);
-    for (let b = 0; b < 20; b++) {
-      const value = values[20 * a + b];
-      g.fillStyle = `rgba(${value > 0 ? blue : orange},${Math.abs(value) / 127})`;
-      g.fillRect(16 + b * cell, 16 + a * cell, cell - 0.5, cell - 0.5);
-    }
-  }
-  const [a, b] = [rowOf[p], columnOf[p]].map((k) => AMINO.indexOf(model.query[k]));
-  g.strokeStyle = themed("--ink");
-  g.lineWidth = 1.5;
-  if (a >= 0 && b >= 0) g.strokeRect(16 + b * cell, 16 + a * cell, cell, cell);
 }
 
 function pin(p) {
@@ -398,7 +279,7 @@ function fillTip(p) {
   const rank = rankedPairs(methods.get(state.method), state.range).rank[p];
   const lines = [
     `${queryName(i)} \u2013 ${queryName(j)}${model.residue ? ` \u00b7 structure ${structureName(i)}, ${structureName(j)}` : ""}`,
-    `alignment columns ${model.columns[i]}, ${model.columns[j]} \u00b7 ${rank ? `rank ${rank}` : "outside the range"}`,
+    `alignment columns ${model.columns[i]}, ${model.columns[j]} \u00b7 ${rank ? `rank ${counted(rank)}` : "outside the range"}`,
     `score ${number(scoreOf(methods.get(state.method), p), 3)}${model.probability ? ` \u00b7 probability ${number(probabilityOf(p), 2)}` : ""}${tested ? ` \u00b7 q ${qText(p)}` : ""}${
       distances ? ` \u00b7 ${distanceText(p)}` : ""}`,
   ];

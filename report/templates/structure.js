@@ -205,7 +205,7 @@ function placePoints(atoms) {
   three.points = new Map();
   for (const atom of atoms) {
     const k = atom.resi - 1;
-    if (atom.measured === (model.query[k] === "G" ? "CA" : "CB") || (atom.atom === "CA" && atom.measured === "CB")) {
+    if (atom.measured === model.structure.measured[k] || (atom.atom === "CA" && atom.measured === "CB")) {
       three.points.set(k, [atom.x, atom.y, atom.z]);
     }
   }
@@ -228,7 +228,6 @@ const startSteps = [
       three.viewer.addModel().addAtoms(atoms);
       paint();
       three.viewer.zoomTo();
-      three.viewer.zoom(1.2);
     });
   },
   () => { listeners.push(showIn3d); listenToStructure(); tell(); },
@@ -243,7 +242,7 @@ const turns = {
 function listenToStructure() {
   get("paint").addEventListener("change", () => { paint(); three.viewer.render(); });
   get("draw-shown").addEventListener("change", tell);
-  get("centre").addEventListener("click", () => { three.viewer.zoomTo(); three.viewer.zoom(1.2); three.viewer.render(); });
+  get("centre").addEventListener("click", () => { three.viewer.zoomTo(); three.viewer.render(); });
   get("structure").addEventListener("keydown", (event) => {
     const turn = turns[event.key];
     if (!turn || event.ctrlKey || event.metaKey || event.altKey) return;
