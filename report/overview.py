@@ -56,6 +56,7 @@ def write_overview(
         "overview.html.j2",
         outcomes=outcomes,
         facts=_facts(outcomes),
+        headline=_headline(outcomes, methods),
         failures=[outcome for outcome in outcomes if outcome.status != FINISHED],
         methods=methods,
         looks=styles(methods),
@@ -95,6 +96,22 @@ def _facts(outcomes: list[Outcome]) -> list[tuple[str, str, str]]:
     if counts[INCOMPLETE]:
         facts.append((f"{counts[INCOMPLETE]:,}", "incomplete", "files are missing"))
     return facts
+
+
+def _headline(outcomes: list[Outcome], methods: list[str]) -> str:
+    """The mean precision of the strongest method and of the reference in one sentence.
+
+    Empty without scores, and where splits would be mixed.
+    """
+    told: list[str] = []
+    if len({outcome.split for outcome in outcomes if outcome.scores}) != 1:
+        return ""
+    for method in dict.fromkeys([best_method(methods), _REFERENCE] if methods else []):
+        for mean in means(outcomes, cuts=["L/5"]):
+            if (mean.group, mean.method) == ("all", method):
+                span = f" ({100 * mean.low:.0f} to {100 * mean.high:.0f})" if mean.clusters > 1 else ""
+                told.append(f"{100 * mean.mean:.0f} %{span} for {method} (n = {mean.clusters})")
+    return f"Mean precision of the best L/5 long-range pairs: {', '.join(told)}." if told else ""
 
 
 def _learned(outcomes: list[Outcome]) -> list[str]:

@@ -128,18 +128,19 @@ function tableRow(p, rank) {
   const [i, j] = [rowOf[p], columnOf[p]];
   const row = element("tr", null, { "data-pair": p });
   const cells = [
-    [rank], [queryName(i), i], [queryName(j), j], [structureName(i), i], [structureName(j), j], [j - i],
+    [rank], [queryName(i), i], [queryName(j), j],
+    ...(distances ? [[structureName(i), i], [structureName(j), j]] : []), [j - i],
     [number(scoreOf(methods.get(state.method), p), 3)], [number(probabilityOf(p), 3)],
     ...(tested ? [[qText(p), significanceOf(p, "q") ?? 1]] : []),
   ];
   for (const [text, value] of cells) {
     row.append(element("td", text, value === undefined || text === MISSING ? {} : { "data-value": value }));
   }
+  if (!distances) return row;
   const kind = verdict(p);
   const last = element("td");
   const mark = element("span", null, { class: kind });
-  if (distances) mark.append(symbol(kind), distanceOf(p) === null ? MISSING : shownDistance(p));
-  else mark.append(MISSING);
+  mark.append(symbol(kind), distanceOf(p) === null ? MISSING : shownDistance(p));
   last.dataset.value = distanceOf(p) ?? "";
   last.append(mark);
   row.append(last);
