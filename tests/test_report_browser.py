@@ -166,6 +166,30 @@ def test_hovering_names_both_residues_in_both_numberings(results, open_page):
     page.wait_for_selector("#tip", state="hidden")
 
 
+def test_a_hover_leaves_the_map_as_it_is_and_draws_a_cross_over_it(results, open_page):
+    page = open_page(results / "hairpin" / "report.html")
+    page.wait_for_selector("body[data-read]")
+    sheets = "[canvas.toDataURL(), over.toDataURL()]"
+    before = page.evaluate(sheets)
+    x, y = page.evaluate("[margin.left + 20.5 * view.cell, margin.top + 5.5 * view.cell]")
+    page.locator("#map").hover(position={"x": x, "y": y})
+    after = page.evaluate(sheets)
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    said = page.locator("#inspect .pair span")
+    playwright.expect(said).to_have_text(page.evaluate("distanceText(pairOf(5, 20))"))
+    assert said.get_attribute("class") == page.evaluate("verdict(pairOf(5, 20))")
+
+
+def test_without_a_structure_nothing_is_said_of_one(results, open_page):
+    page = open_page(results / "nasty" / "report.html")
+    heads = page.locator("#contacts thead th").all_inner_texts()
+    assert not any("Structure" in head or "Distance" in head for head in heads)
+    page.wait_for_selector("body[data-read]")
+    assert rows(page).first.locator("td").count() == len(heads)
+    assert page.locator("#inspect .pair span").count() == 0
+
+
 def test_a_contact_never_reads_as_far_as_the_cut(results, open_page):
     page = open_page(results / "hairpin" / "report.html")
     shown = page.evaluate(
@@ -388,6 +412,13 @@ def test_a_page_on_paper_shows_no_controls_and_fits(results, open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 794
     assert not page.locator("#count").is_visible()
     assert page.locator("#map").is_visible()
+
+
+def test_on_paper_the_pair_stands_on_the_first_page(solid):
+    solid.emulate_media(media="print")
+    solid.set_viewport_size({"width": 703, "height": 1031})  # A4 within margins of 12 mm
+    bottom = solid.evaluate("get('inspect').getBoundingClientRect().bottom + scrollY")
+    assert bottom < 1031
 
 
 def test_on_paper_heads_stay_above_their_rows_and_the_structure_in_its_frame(solid):

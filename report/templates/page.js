@@ -358,12 +358,10 @@ canvas.addEventListener("pointermove", (event) => {
   placeTip(event);
   if (p === state.hover) return;
   state.hover = p;
-  soon(() => {
-    fillTip(p);
-    if (state.pinned !== null) return;
-    recross();
-    inspect(p);
-  });
+  fillTip(p); // at once: browsers send one move a picture, and this costs a millisecond
+  if (state.pinned !== null) return;
+  recross();
+  soon(() => inspect(state.hover));
 });
 canvas.addEventListener("pointerleave", () => { state.hover = null; fillTip(null); recross(); });
 canvas.addEventListener("click", (event) => {
