@@ -113,13 +113,10 @@ def predicted(stage: str, rows: int, length: int) -> int:
 
         return page_bytes(rows, length, len(METHODS) + 1)
     if stage == "refine":
-        from nets.checkpoint import load_refiner
-        from nets.features import features_bytes
-        from nets.predict import prediction_bytes
+        from nets.memory import refinement_bytes
+        from nets.shipped import weights_config
 
-        return max(
-            features_bytes(rows, length), prediction_bytes(length, load_refiner("default").model.config)
-        )
+        return refinement_bytes(rows, length, weights_config("default"))
     from dca.memory import predicted_bytes
 
     return predicted_bytes(stage, rows, length)

@@ -25,12 +25,13 @@ _FILES_KNOWN = 256
 
 
 class Place(NamedTuple):
-    """Where the numbers of an array lie in a file."""
+    """Where the numbers of an array lie in a file, and the checksum that the file's directory has of them."""
 
     offset: int
     shape: tuple[int, ...]
     fortran: bool
     dtype: np.dtype
+    checksum: int
 
 
 def map_arrays(path: str | Path, error: type[CovarionError] = CovarionError) -> "Mapped":
@@ -61,6 +62,11 @@ class Mapped(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self.places)
+
+    def checksums(self, prefix: str = "") -> dict[str, int]:
+        """CRC-32 of each array whose name begins so, by the rest of its name: of content, at no reading."""
+        own = ((name, place) for name, place in self.places.items() if name.startswith(prefix))
+        return {name.removeprefix(prefix): place.checksum for name, place in own}
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.places:
@@ -105,4 +111,4 @@ def _place(stream, info: zipfile.ZipInfo) -> Place:
     numbers = info.file_size - (data - start)
     if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != numbers:
         raise ValueError(f"shape {shape} of {dtype} is not what the file holds")
-    return Place(data, shape, fortran, dtype)
+    return Place(data, shape, fortran, dtype, info.CRC)

@@ -6,6 +6,7 @@ Each stage counts its arrays before it makes them: `dca.memory`, `nets.features`
 
 import contextlib
 import mmap
+import os
 import resource
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from data.errors import MemoryLimitError
 
 _GIGA = 10**9
+_PACKING = 30  # mmCIF packs into a fifth, made-up coordinates into less
 SMALLEST_DOMAIN = 30  # columns that are worth a way out
 INTERPRETER = 52_000_000  # with numpy and the packages of a stage without numba and torch
 
@@ -205,3 +207,26 @@ def alignment_bytes(rows: int, length: int, name: int = 50) -> int:
 def scoring_bytes(length: int, maps: int) -> int:
     """Peak of scoring so many square maps; the file of a refined one is read with its distances."""
     return INTERPRETER + (4 * maps + 70) * length**2
+
+
+def structures_bytes(length: int, texts: Sequence[int]) -> int:
+    """Peak of measuring a query of L columns in structure files of so many bytes of text, one by one."""
+    return INTERPRETER + 35_000_000 + 20 * max(texts, default=0) + (70 + 12 * len(texts)) * length**2
+
+
+def text_size(path: str | Path) -> int:
+    """Bytes of the text of a structure file, plain or gzip, from its last four bytes alone.
+
+    A file that is cut off says anything there: it counts as what text of coordinates may pack into at most.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    """
+    packed = os.stat(path).st_size
+    with open(path, "rb") as stream:
+        if stream.read(2) != b"\x1f\x8b" or packed < 8:
+            return packed
+        stream.seek(-4, os.SEEK_END)
+        return min(int.from_bytes(stream.read(4), "little"), _PACKING * packed)

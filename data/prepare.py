@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from data.assembly import read_assembly
 from data.contacts import Truth, true_distances
 from data.errors import AlignmentError, FetchError
 from data.mapping import best_row, map_query
+from data.memory import domain_way, require_bytes, structures_bytes, text_size
 from data.models import MIN_PLDDT, hide_uncertain
 from data.msa import crop, filter_alignment, read_alignment
 from data.query import protein_sequence
@@ -170,11 +172,14 @@ def map_structure(
         A structure cannot be read or lacks the chain.
     MappingError
         Identity or coverage lies below its threshold.
+    MemoryLimitError
+        There is too little memory; the message says how much it takes.
     """
     with open_arrays(alignment) as arrays:
         query = str(arrays["query"])
     paths = [structures] if isinstance(structures, str) else list(structures)
     names = [chains] * len(paths) if isinstance(chains, str) else list(chains)
+    _require_room(len(query), paths)
     thresholds = {"min_identity": min_identity, "min_coverage": min_coverage}
     found = [
         _truth_of(query, path, name, thresholds, min_plddt) for path, name in zip(paths, names, strict=True)
@@ -186,6 +191,16 @@ def map_structure(
     if assembly and first.kind != "model":
         first = _in_assembly(first, query, paths[order[0]], thresholds)
     save_truth(out, replace(first, further=[found[number] for number in order[1:]]))
+
+
+def _require_room(length: int, structures: Sequence[str]) -> None:
+    """Refuse to measure what will not fit, by the sizes of the files."""
+    texts = [text_size(path) for path in structures if os.path.isfile(path)]
+    require_bytes(
+        f"measuring {length} columns in {len(texts)} structures of up to {max(texts, default=0):,} bytes",
+        structures_bytes(length, texts),
+        lambda available: domain_way(length, lambda columns: structures_bytes(columns, texts), available),
+    )
 
 
 def _truth_of(query: str, path: str, chain: str, thresholds: dict[str, float], min_plddt: float) -> Truth:

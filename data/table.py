@@ -2,11 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jsonschema
 
@@ -39,6 +39,7 @@ RESERVED = frozenset({"model", "logs", "batches", "summary.tsv", "index.html", "
 OUR_MAPS = frozenset({"mi", "mean-field", "plm", "plm-asymmetric", "ridge", "gaussian", "boltzmann"})
 
 
+_In, _Out = TypeVar("_In"), TypeVar("_Out")
 _MANY, _LOOKERS = 200, 32  # rows from which on, and threads that, ask the file system side by side
 
 
@@ -137,15 +138,19 @@ def read_proteins(
     problems: list[str] = []
     first: dict[str, tuple[int, str]] = {}
     split = [(number, _cells(text, header)) for number, text in lines[1:]]
+
+    def read(line: tuple[int, list[str]]) -> ProteinRow:
+        return _row(dict(zip(header, line[1], strict=True)), path.parent, line[0])
+
     if checked and not skip_bad_rows and all(len(cells) == len(header) for _, cells in split):
-        return [_row(dict(zip(header, cells, strict=True)), path.parent, n) for n, cells in split], []
+        return _side_by_side(read, split), []
 
-    def check(line: tuple[int, list[str]]) -> list[str]:
-        return _row_problems(line[1], header, path.parent, validator)
+    def check(line: tuple[int, list[str]]) -> tuple[list[str], ProteinRow | None]:
+        found = _row_problems(line[1], header, path.parent, validator)
+        return found, None if found else read(line)
 
-    with ThreadPoolExecutor(_LOOKERS) as pool:
-        checks = list(pool.map(check, split) if len(split) > _MANY else map(check, split))
-    for (number, cells), found in zip(split, checks, strict=True):
+    checks = _side_by_side(check, split)
+    for (number, cells), (found, row) in zip(split, checks, strict=True):
         name = dict(zip(header, cells, strict=False)).get("protein", "")
         line, other = first.setdefault(name.casefold(), (number, name))
         if name and line != number:
@@ -154,11 +159,19 @@ def read_proteins(
             )
             found.append(f"protein: {name!r} stands in line {line} already{case}; names are unique")
         problems += [f"line {number} ({name}): {problem}" for problem in found]
-        if not found:
-            rows.append(_row(dict(zip(header, cells, strict=True)), path.parent, number))
+        if row and not found:
+            rows.append(row)
     if (problems and not skip_bad_rows) or not rows:
         _refuse(path, problems)
     return rows, problems
+
+
+def _side_by_side(of: Callable[[_In], _Out], values: list[_In]) -> list[_Out]:
+    """What a function that asks the file system says of each value, of many at once."""
+    if len(values) <= _MANY:
+        return list(map(of, values))
+    with ThreadPoolExecutor(_LOOKERS) as pool:
+        return list(pool.map(of, values))
 
 
 def _cells(text: str, header: list[str]) -> list[str]:

@@ -59,6 +59,11 @@ class Example:
         return map_arrays(self.path)[array_name(self.key, "depths")].size
 
 
+def content(example: Example) -> list[list]:
+    """Names and checksums of an example's arrays, the same in a file of its own and in any shard."""
+    return sorted(map(list, map_arrays(example.path).checksums(array_name(example.key, "")).items()))
+
+
 def array_name(key: str, name: str) -> str:
     """Name of an array of an example in its file."""
     return f"{key}/{name}" if key else name

@@ -11,18 +11,16 @@ from dca.frequencies import site_frequencies
 from dca.gauge import zero_sum
 from dca.gaussian import ridge
 from dca.maps import apc, frobenius, mutual_information
-from dca.memory import predicted_bytes
 from dca.simulate import simulate_family
 from dca.weights import sequence_weights
 from nets.config import PAIR_MAPS, TRROSETTA_MAPS
+from nets.memory import features_bytes
 
-__all__ = ["Features", "compute_features", "features_bytes", "simulate_family"]
+__all__ = ["Features", "compute_features", "simulate_family"]
 
 SITE_CHANNELS = 20 + Q + 2
 QUANTUM = 1 / 12
 IDENTITY = 0.8  # of the sequence weights that every refiner was and is fed with
-TORCH = 290_000_000  # bytes of torch, loaded, with its buffers and the weights of a small network
-NUMBA = 100_000_000  # bytes of numba and of compiled kernels
 _BLOCK = 1 << 14  # pairs
 EXPERT_PREFIX = "expert:"
 
@@ -58,11 +56,6 @@ class Features:
     def length(self) -> int:
         """Number of columns L."""
         return self.sites.shape[0]
-
-
-def features_bytes(rows: int, length: int) -> int:
-    """Peak of `compute_features` without published networks: that of its ridge couplings, torch loaded."""
-    return predicted_bytes("ridge", rows, length) + TORCH
 
 
 def compute_features(

@@ -4,6 +4,8 @@ import json
 import logging
 import subprocess
 import sys
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,7 @@ def train_in_processes(processes: int, manifest: str, out: str, **options: Any) 
     TrainingStopped
         A signal came first; the next call goes on from there.
     CovarionError
-        A process failed or its time was up; their output, which this process passes on, says why.
+        A process failed or its time was up; the log, which their output is passed on to, says why.
     """
     if processes == 1:
         train_dataset(manifest, out, **options)
@@ -111,7 +113,7 @@ def train_in_processes(processes: int, manifest: str, out: str, **options: Any) 
         "training in several processes ended before its last step",
         file=Path(out).parent,
         value=interrupt.name or f"exit code {code}",
-        remedy="run it again: it goes on from the last checkpoint; what each process said stands above",
+        remedy="run it again: it goes on from the last checkpoint; the log holds what each process said",
     )
 
 
@@ -136,12 +138,24 @@ def _words(manifest: str, out: str, options: dict[str, Any]) -> list[str]:
 def _launched(command: list[str], interrupt: Interrupt) -> int:
     """Run the launcher; a signal that comes meanwhile is passed on to it once. Its exit code."""
     logger.info("%s", " ".join(command))
-    with subprocess.Popen(command, cwd=ROOT) as launcher:
-        passed_on = False
-        while True:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as launcher:
+        reader = threading.Thread(target=_log_lines, args=(launcher.stdout,), daemon=True)
+        reader.start()
+        passed_on, code = False, None
+        while code is None:
             try:
-                return launcher.wait(timeout=0.5)
+                code = launcher.wait(timeout=0.5)
             except subprocess.TimeoutExpired:
                 if interrupt.name and not passed_on:
                     launcher.terminate()
                     passed_on = True
+        reader.join(5)  # a process that outlives the launcher may hold the pipe: it is not waited for
+        return code
+
+
+def _log_lines(lines: Iterable[str]) -> None:
+    """Pass what processes say on to the log, which in a job is a file."""
+    for line in lines:
+        logger.info("%s", line.rstrip("\n"))

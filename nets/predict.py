@@ -7,20 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from data.alphabet import Q
 from data.errors import MapError
-from data.memory import INTERPRETER, domain_way, require_bytes
+from data.memory import domain_way, require_bytes
 from data.store import open_arrays, save_arrays
 from nets.card import acquaintance, closest
 from nets.checkpoint import Loaded, choose_device, load_refiner
-from nets.config import RefinerConfig
 from nets.dataset import cut_pixels
-from nets.features import NUMBA, TORCH, Features, compute_features
+from nets.features import Features, compute_features
+from nets.memory import STRIP_PIXELS, prediction_bytes
 from nets.model import Refiner, contact_logit
 from nets.probability import calibrated
 from nets.relatives import search_families
 from nets.shipped import find_weights
-from nets.stream import STRIP_PIXELS, stream_trunk
+from nets.stream import stream_trunk
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,6 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
         x[:, start : start + step] = model.embed(cut_pixels(features, rows, every).to(device))
     logits = stream_trunk(model, x)[0].cpu()
     return (logits + logits.transpose(0, 1)) / 2
-
-
-def prediction_bytes(length: int, config: RefinerConfig) -> int:
-    """Peak of `predict`: features, trunk, four copies of the bins (one of an ensemble), a strip of pixels."""
-    strip = min(length**2, STRIP_PIXELS + length) * (9 * Q**2 + 100)
-    held = (Q**2 // 2 + len(config.pair_maps)) * length**2
-    return INTERPRETER + NUMBA + TORCH + held + 4 * (config.channels + 4 * config.bins) * length**2 + strip
 
 
 def predict(loaded: Loaded, features: Features) -> Prediction:

@@ -1,9 +1,13 @@
 """The weights that come with the repository, by name. Imports no torch: the workflow looks paths up here."""
 
+import json
 import os
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from data.errors import MapError
+from nets.config import RefinerConfig, from_metadata
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT = "covarion-2"
@@ -27,3 +31,24 @@ def find_weights(name: str) -> Path:
         value=name,
         remedy=f"give the path of a .safetensors file or one of: {names}",
     )
+
+
+def weights_config(name: str) -> RefinerConfig:
+    """Shape of the network of weights, by name or path, from the header of their file.
+
+    Raises
+    ------
+    MapError
+        No such weights, or none that this version reads.
+    """
+    path = find_weights(name)
+    try:
+        with safe_open(path, framework="numpy") as archive:
+            return from_metadata(RefinerConfig, json.loads(archive.metadata()["config"]))
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError, OSError) as error:
+        raise MapError(
+            "not refiner weights of this version",
+            file=path,
+            value=str(error)[:500],
+            remedy="train again or use 'default'",
+        ) from error

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nets.memory import STRIP_PIXELS
 from nets.model import Block, Refiner
-
-STRIP_PIXELS = 1 << 17
 
 
 @torch.no_grad()

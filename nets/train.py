@@ -17,7 +17,7 @@ from nets.ahead import Ahead
 from nets.calibrate import fit_calibration, tuning_scores
 from nets.checkpoint import Loaded, choose_device, digest, load_refiner, save_weights
 from nets.config import RefinerConfig, TrainConfig, as_metadata, from_metadata
-from nets.dataset import Example, by_cluster, check_split, example_at, random_crop
+from nets.dataset import Example, by_cluster, check_split, content, example_at, random_crop
 from nets.group import Group
 from nets.interrupt import Interrupt
 from nets.lineage import check_start, data_card, grown
@@ -267,11 +267,8 @@ def _numbers(settings: TrainConfig) -> dict[str, Any]:
 
 
 def _fingerprints(examples: Sequence[Example]) -> list[list[str]]:
-    """What a checkpoint must agree on: cluster and split of each protein, size and age of its file."""
-    stats = ((example, Path(example.path).stat()) for example in examples)
-    return sorted(
-        [e.protein, e.cluster, e.split, str(stat.st_size), str(stat.st_mtime_ns)] for e, stat in stats
-    )
+    """What a checkpoint must agree on: cluster and split of each protein, and the content of its arrays."""
+    return sorted([e.protein, e.cluster, e.split, digest(content(e))] for e in examples)
 
 
 def schedule(step: int, steps: int) -> float:

@@ -1,6 +1,6 @@
 """How much memory the page and the exports of a protein take, known before anything is read."""
 
-from data.memory import INTERPRETER, domain_way, require_bytes
+from data.memory import INTERPRETER, domain_way, largest, require_bytes
 from data.store import open_arrays
 
 _BASE = INTERPRETER + 50_000_000  # with jinja2 and what the evidence needs (HMMER, scipy)
@@ -33,3 +33,23 @@ def require_page(alignment: str, methods: int) -> None:
         page_bytes(rows, length, methods),
         lambda available: domain_way(length, lambda columns: page_bytes(rows, columns, methods), available),
     )
+
+
+def overview_bytes(proteins: int, methods: int = 4) -> int:
+    """Peak of `report.overview.write_overview`: scores by so many methods and a picture of each protein."""
+    return INTERPRETER + 8_000_000 + (20_000 + 35_000 * methods) * proteins
+
+
+def require_overview(proteins: int) -> None:
+    """Refuse an overview of more proteins than fit.
+
+    Raises
+    ------
+    MemoryLimitError
+    """
+
+    def ways(available: int) -> list[str]:
+        fewer = largest(proteins, lambda some: overview_bytes(some) <= available)
+        return [f"tables of at most {fewer:,} proteins"] if fewer else []
+
+    require_bytes(f"the overview of {proteins:,} proteins", overview_bytes(proteins), ways)

@@ -13,7 +13,7 @@ from data.truth_file import kind_of_truth
 from report import figures
 from report.kin import Kinship, overall, read_kinship
 from report.methods import LEARNED, best_method, ordered
-from report.payload import score_maps
+from report.payload import score_names
 
 log = logging.getLogger(__name__)
 
@@ -158,10 +158,11 @@ def _read_depth(folder: Path, outcome: Outcome) -> None:
     if not (folder / "alignment.npz").exists():
         outcome.status, outcome.reason = INCOMPLETE, "no result yet: alignment.npz is missing"
         return
-    alignment = store.load_arrays(folder / "alignment.npz")
-    outcome.n_seq, outcome.length = alignment["tokens"].shape
-    outcome.first_index = int(alignment.get("first_index", 1))
-    outcome.neff = float(store.load_arrays(folder / "weights.npz")["neff"])
+    with store.open_arrays(folder / "alignment.npz") as alignment:
+        outcome.n_seq, outcome.length = alignment.shape("tokens")
+        outcome.first_index = int(alignment["first_index"]) if "first_index" in alignment else 1
+    with store.open_arrays(folder / "weights.npz") as weights:
+        outcome.neff = float(weights["neff"])
 
 
 def _read_scores(folder: Path, outcome: Outcome) -> None:
@@ -170,7 +171,8 @@ def _read_scores(folder: Path, outcome: Outcome) -> None:
     if (folder / "scores.tsv").exists():
         outcome.scores = scoring.read_scores(folder / "scores.tsv")
     if (folder / "truth.npz").exists():
-        truth = store.load_arrays(folder / "truth.npz")
+        with store.open_arrays(folder / "truth.npz") as arrays:
+            truth = {name: arrays[name] for name in ("entry", "chain", "kind") if name in arrays}
         outcome.structure = " ".join(str(truth[key]) for key in ("entry", "chain") if str(truth.get(key, "")))
         if kind_of_truth(truth) == MODEL:
             outcome.structure += " (predicted model)"
@@ -188,12 +190,17 @@ def _read_learned(folder: Path, outcome: Outcome) -> None:
 
 
 def _read_maps(folder: Path, outcome: Outcome) -> None:
-    maps = score_maps(folder / "maps.npz")
-    for path in sorted(folder.glob("refined*.npz")):
-        maps[path.stem] = store.load_arrays(path)["contact"]
-    truth = folder / "truth.npz"
-    distance = store.load_arrays(truth)["distance"] if truth.exists() else None
-    outcome.thumbnail = figures.thumbnail(maps[best_method(maps)], distance)
+    places = dict.fromkeys(score_names(folder / "maps.npz"), folder / "maps.npz")
+    places |= {path.stem: path for path in sorted(folder.glob("refined*.npz"))}
+    best, truth = best_method(places), folder / "truth.npz"
+    score = _array(places[best], "contact" if places[best].stem == best else best)
+    outcome.thumbnail = figures.thumbnail(score, _array(truth, "distance") if truth.exists() else None)
+
+
+def _array(path: Path, name: str) -> Any:
+    """One array of a file, the others unread."""
+    with store.open_arrays(path) as arrays:
+        return arrays[name]
 
 
 def scored_methods(outcomes: list[Outcome]) -> list[str]:

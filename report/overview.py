@@ -9,6 +9,7 @@ from typing import Any
 from data import scoring, store
 from data.errors import CovarionError
 from report import figures
+from report.memory import require_overview
 from report.methods import LEARNED, best_method, styles
 from report.outcomes import FAILED, FINISHED, INCOMPLETE, Outcome, read_outcomes, scored_methods
 from report.provenance import read_origins
@@ -47,7 +48,13 @@ def write_overview(
         The page; links are relative to `results_dir`, where it is meant to lie.
     out_summary : path
         The table: one row per protein, method, range and cut.
+
+    Raises
+    ------
+    MemoryLimitError
+        There is too little memory for so many proteins.
     """
+    require_overview(len(proteins))
     outcomes = read_outcomes(results_dir, proteins, thumbnails=True)
     store.save_text(out_summary, summary_text(outcomes))
     methods = scored_methods(outcomes)

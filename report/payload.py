@@ -136,8 +136,16 @@ class Protein:
 
 def score_maps(path: str | Path) -> dict[str, np.ndarray]:
     """Maps of ``maps.npz`` that a person reads: those without the suffix ``_raw``."""
-    arrays = store.load_arrays(path)
-    return {name: array for name, array in arrays.items() if array.ndim == 2 and not name.endswith(_RAW)}
+    names = score_names(path)
+    with store.open_arrays(path) as arrays:
+        return {name: arrays[name] for name in names}
+
+
+def score_names(path: str | Path) -> list[str]:
+    """Names of `score_maps`, from the headers alone."""
+    with store.open_arrays(path) as arrays:
+        names = [name for name in arrays.keys() if not name.endswith(_RAW)]  # noqa: SIM118 (not a dict)
+        return [name for name in names if len(arrays.shape(name)) == 2]
 
 
 def raw_maps(path: str | Path) -> dict[str, np.ndarray]:

@@ -19,8 +19,8 @@ from data.store import save_arrays
 from data.truth_file import save_truth
 from nets import features
 from nets.config import RefinerConfig
-from nets.features import compute_features, features_bytes
-from nets.predict import prediction_bytes
+from nets.features import compute_features
+from nets.memory import features_bytes, prediction_bytes
 from report.memory import page_bytes, require_page
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +18,14 @@ from training_fixtures import as_files, write_examples
 
 from benchmarks import loading
 from data.errors import CovarionError, TrainingStopped
+from data.store import load_arrays, save_arrays
 from nets.checkpoint import load_refiner
 from nets.config import RefinerConfig, TrainConfig
+from nets.dataset import Example
 from nets.group import Group
 from nets.interrupt import Interrupt
 from nets.launch import train_dataset, train_in_processes
+from nets.manifest import training_files
 from nets.shards import write_shards
 from nets.train import Trainer, stacked, train_refiner
 
@@ -122,7 +126,7 @@ def test_what_reading_costs_is_measured(examples, capsys):
 
 def test_what_a_reader_raises_ends_the_run(examples, tmp_path):
     broken = [replace(examples[0], path=str(tmp_path / "gone.npz"))]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(CovarionError, match=r"gone\.npz"):
         Trainer(broken, MODEL, SETTINGS, tmp_path)
     trainer = Trainer(examples[:1], MODEL, SETTINGS, tmp_path)
     trainer.clusters = [broken]
@@ -220,10 +224,39 @@ def test_torch_s_launcher_trains_and_is_stopped_by_a_signal(manifest, tmp_path):
     assert load_refiner(str(out)).card["training"]["steps"] == 400
 
 
-def test_a_failed_process_is_told_of(manifest, tmp_path):
+def test_a_failed_process_is_told_of_and_what_it_said_is_in_the_log(manifest, tmp_path, caplog, capfd):
     out = tmp_path / "weights.safetensors"
-    with pytest.raises(CovarionError, match="before its last step; found: exit code 1"):
+    with (
+        caplog.at_level("INFO", "nets.launch"),
+        pytest.raises(CovarionError, match="before its last step; found: exit code 1"),
+    ):
         train_in_processes(2, str(manifest), str(out), model={}, settings={"batch": 3, "steps": 1})
+    assert "found: batch 3, 2 processes; remedy: make the batch a multiple of 2" in caplog.text
+    assert "multiple of 2" not in "".join(capfd.readouterr())
+
+
+# What a checkpoint belongs to
+
+
+def identity(examples, folder):
+    return Trainer(examples, MODEL, SETTINGS, folder).identity
+
+
+def test_a_checkpoint_belongs_to_the_content_of_its_examples(examples, manifest, tmp_path):
+    """Copies, touched files and shards hold the same; one other number in one array does not."""
+    before = identity(examples, tmp_path)
+    copies = [replace(e, path=shutil.copy(e.path, tmp_path)) for e in examples]
+    os.utime(copies[0].path, (1, 1))
+    assert identity(copies, tmp_path) == before
+    sharded = [Example(**entry) for entry in training_files(manifest)[0]]
+    assert identity(sharded, tmp_path) == before
+    arrays = load_arrays(copies[0].path)
+    stat = os.stat(copies[0].path)
+    arrays["distance"][-1] += 0.5
+    save_arrays(copies[0].path, **arrays)
+    os.utime(copies[0].path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert os.path.getsize(copies[0].path) == stat.st_size
+    assert identity(copies, tmp_path) != before
 
 
 # Signals, kills, time

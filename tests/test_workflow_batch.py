@@ -268,6 +268,25 @@ def test_who_is_small(folder):
     assert Batches.of(Plan.from_config(trained), True, False).parts
 
 
+def test_files_that_no_job_writes_are_told_and_are_no_inputs(folder):
+    def told():
+        batches = Batches.of(Plan.from_config(config_of()), True, False)
+        assert [path for part in batches.parts for path in batches.inputs(part)] == []
+        return {
+            name: mark
+            for part, names in batches.parts.items()
+            for name, mark in zip(names, batches.told(part), strict=True)
+        }
+
+    before = told()
+    assert told() == before
+    os.utime("p3.pdb", (1, 1))
+    with Path("p5.fasta").open("a") as stream:
+        stream.write(">more\nACDEFGHIKLMNPQRS\n")
+    after = told()
+    assert [name for name in before if after[name] != before[name]] == ["p3", "p5"]
+
+
 def test_results_of_own_jobs_stay_with_them(folder):
     os.makedirs("results/p1")
     Path("results/p1/alignment.npz").touch()

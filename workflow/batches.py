@@ -10,6 +10,7 @@ and results change while it runs.
 
 import hashlib
 import itertools
+import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -83,9 +84,12 @@ class Batches:
         return self.known[name]
 
     def inputs(self, part: str) -> list[str]:
-        """Files that a batch reads and does not write."""
+        """Files that a batch reads and other jobs may write."""
         files = (outside_inputs(self.tasks(name)) for name in self.parts[part])
-        return list(dict.fromkeys(path for some in files for path in some))
+        return [path for path in dict.fromkeys(path for some in files for path in some) if self._made(path)]
+
+    def _made(self, path: str) -> bool:
+        return path.startswith((f"{self.plan.config['resources']}/", f"{self.plan.config['results']}/"))
 
     def rows(self, part: str) -> list[dict[str, Any]]:
         """Rows of the members: their cells that are not empty, without their place in the table."""
@@ -97,9 +101,28 @@ class Batches:
         return [{key: value for key, value in row.items() if key != "line"} for row in cells]
 
     def told(self, part: str) -> list[str]:
-        """Checksum of all that the stages of each member are told."""
-        keys = ("".join(task.key for task in self.tasks(name)) for name in self.parts[part])
-        return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in keys]
+        """Checksum of all that the stages of each member are told, and of size and time of its own files.
+
+        Snakemake would ask for each input several times, one after the other: files that no job writes are
+        no inputs, and are looked at here side by side.
+        """
+        with ThreadPoolExecutor(_LOOKERS) as pool:
+            return list(pool.map(self._told, self.parts[part]))
+
+    def _told(self, name: str) -> str:
+        tasks = self.tasks(name)
+        files = [path for path in outside_inputs(tasks) if not self._made(path)]
+        text = "".join(task.key for task in tasks) + json.dumps([_mark(path) for path in files])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _mark(path: str) -> list[int]:
+    """Size and time of a file; nothing where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
 
 
 def plan_of_rows(config: dict[str, Any], rows: Iterable[dict[str, Any]]) -> Plan:

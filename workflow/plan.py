@@ -12,14 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data.errors import ConfigError
+from data.errors import ConfigError, CovarionError
 from data.families import CLUSTER, read_families, read_folds
 from data.query import uniprot_accession
 from data.registry import SOURCES, Source, base_addresses, parse_cell
 from data.search import PROGRAMS
 from data.table import ProteinRow, read_proteins
-from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig
-from nets.shipped import find_weights
+from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig, as_metadata, from_metadata
+from nets.shipped import find_weights, weights_config
 from workflow.settings import SCHEMAS, checked_config
 from workflow.structure_files import local_input, structure_files
 
@@ -231,7 +231,7 @@ class Plan:
         """The path as it is, or marked as temporary unless the configuration keeps couplings."""
         return path if self.config["dca"].get("keep_couplings") else temporary(path)
 
-    @property
+    @cached_property
     def dca_version(self) -> int:
         """Hand-bumped version of the methods; read as text, since importing them compiles kernels."""
         text = (ROOT / "dca" / "methods.py").read_text()
@@ -257,17 +257,32 @@ class Plan:
             return sorted({self.fold(name) for name in self.learnable})
         return ["all"]
 
+    @cached_property
+    def _shipped(self) -> str:
+        return str(find_weights(self.config["refine"]["weights"]))
+
     def refiner_file(self, refiner: str, protein: str) -> str:
         """Weights that make the map of this name for the protein."""
         if refiner == SHIPPED:
-            return str(find_weights(self.config["refine"]["weights"]))
+            return self._shipped
         return f"{self.config['results']}/model/{self.fold(protein)}/weights.safetensors"
 
     def refiner_name(self, refiner: str, protein: str) -> str:
         """What a report calls these weights."""
         if refiner == SHIPPED:
-            return find_weights(self.config["refine"]["weights"]).stem
+            return Path(self._shipped).stem
         return f"trained in this run, {self.fold(protein)}"
+
+    def refiner_config(self, refiner: str) -> RefinerConfig:
+        """Shape of the network that makes the map of this name; a usual one where its file cannot be read."""
+        train = self.config["train"]
+        name = self.config["refine"]["weights"] if refiner == SHIPPED else train.get("start", "")
+        model = {} if refiner == SHIPPED else train["model"]
+        try:
+            begun = as_metadata(weights_config(name)) if name else {}
+            return from_metadata(RefinerConfig, begun | model)
+        except (CovarionError, ValueError):  # the job is to say so
+            return RefinerConfig()
 
     @property
     def example_settings(self) -> dict[str, Any]:

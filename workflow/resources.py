@@ -1,9 +1,9 @@
 """What jobs ask a cluster for: memory and time from N sequences and L columns, a GPU where it is configured.
 
 Numbers are upper bounds with room: a job that asks too little is killed, one that asks too much waits. Memory
-is counted from arrays (`dca.memory`) or fitted to benchmark files of the families in `docs/results.md`; each
-retry asks for as much again. A job may hold several alignments, one after the other: it needs the memory of
-the largest and the time of all.
+is counted from arrays, by the functions by which each stage refuses what will not fit; time is fitted to
+benchmark files of the families in `docs/results.md`. Each retry asks for as much again. A job may hold
+several alignments, one after the other: it needs the memory of the largest and the time of all.
 """
 
 import functools
@@ -12,14 +12,16 @@ import os
 from collections.abc import Iterable, Sequence
 
 from data.errors import CovarionError
+from data.memory import structures_bytes, text_size
 from data.store import open_arrays
 from dca.memory import predicted_bytes
+from nets.config import RefinerConfig
+from nets.memory import example_bytes, refinement_bytes
+from report.memory import overview_bytes
 
 NESTED_MB = 370  # the Snakemake that runs a job on its node, resident beside the job itself
 START_MB = 330  # Python, its libraries, and numba where it has to compile
 _ROOM = 1.25
-_TORCH_MB = 300  # what torch holds beyond that
-_PIXEL = 3200  # bytes per squared column that features and the network hold (1,200 MB at L = 574)
 
 Sizes = Sequence[tuple[int, int]]
 
@@ -86,11 +88,32 @@ def inference_seconds(sizes: Sizes, methods: Iterable[str], threads: int = 1) ->
     return 30 * len(sizes) + work / threads
 
 
-def refinement_mb(sizes: Sizes) -> float:
+def refinement_mb(sizes: Sizes, *networks: RefinerConfig) -> float:
     """Memory of a network's features and its pass over the largest of the alignments, MB."""
-    return (
-        _TORCH_MB + max((_PIXEL * length**2 + 3 * rows * length for rows, length in sizes), default=0) / 1e6
-    )
+    found = [refinement_bytes(*size, network) for network in networks for size in sizes]
+    return _ROOM * max(found, default=0) / 1e6
+
+
+def example_mb(sizes: Sizes, depths: int) -> float:
+    """Memory of the features of the largest of the alignments at so many depths, MB."""
+    return _ROOM * max((example_bytes(*size, depths) for size in sizes), default=0) / 1e6
+
+
+def mapping_mb(sizes: Sizes, structures: Iterable[str]) -> float:
+    """Memory of measuring the largest of the alignments in structure files, MB.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file does not exist yet; Snakemake then asks again when it does.
+    """
+    texts = [text_size(path) for path in structures]
+    return _ROOM * max((structures_bytes(length, texts) for _, length in sizes), default=0) / 1e6
+
+
+def overview_mb(proteins: int) -> float:
+    """Memory of the overview of so many proteins, MB."""
+    return _ROOM * overview_bytes(proteins) / 1e6
 
 
 def refinement_seconds(sizes: Sizes, threads: int = 1) -> float:

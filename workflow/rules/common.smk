@@ -115,8 +115,28 @@ def inference_time(wildcards, input, attempt, threads):
     )
 
 
+def networks(names):
+    """Shapes of the networks behind refined maps of these names."""
+    return [PLAN.refiner_config(name) for name in names]
+
+
 def refinement_memory(wildcards, input, attempt):
-    return needs.memory_mb(needs.refinement_mb(sizes_of(input)), attempt)
+    size = needs.refinement_mb(sizes_of(input), *networks([wildcards.refiner]))
+    return needs.memory_mb(size, attempt)
+
+
+def example_memory(wildcards, input, attempt):
+    size = needs.example_mb(sizes_of(input), config["train"]["depths"])
+    return needs.memory_mb(size, attempt)
+
+
+def mapping_memory(wildcards, input, attempt):
+    size = needs.mapping_mb(sizes_of(input), input.structures)
+    return needs.memory_mb(size, attempt)
+
+
+def overview_memory(wildcards, attempt):
+    return needs.memory_mb(needs.overview_mb(len(PLAN.names)), attempt)
 
 
 def refinement_time(wildcards, input, attempt, threads):
@@ -150,7 +170,9 @@ def batch_memory(wildcards, attempt):
     """Of the largest member: kernels and network stay in memory beside each other."""
     sizes, methods = largest_members(wildcards.part), config["dca"]["methods"]
     return needs.memory_mb(
-        needs.inference_mb(sizes, methods) + needs.refinement_mb(sizes), attempt
+        needs.inference_mb(sizes, methods)
+        + needs.refinement_mb(sizes, *networks(PLAN.refiners)),
+        attempt,
     )
 
 

@@ -104,7 +104,7 @@ rule write_overview:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=overview_memory,
         runtime=30,
     params:
         settings=run_settings(PLAN),

@@ -31,7 +31,7 @@ rule build_dataset:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=refinement_memory,
+        mem_mb=example_memory,
         runtime=refinement_time,
     params:
         settings=PLAN.example_settings,

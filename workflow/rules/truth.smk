@@ -17,7 +17,7 @@ rule map_structure:
         "../envs/covarion.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(500, 50),
+        mem_mb=mapping_memory,
         runtime=20,
     params:
         **given("map_structure"),

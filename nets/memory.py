@@ -1,0 +1,41 @@
+"""How much memory features and predictions take, known before they begin; without torch, for plans."""
+
+from data.alphabet import Q
+from data.memory import INTERPRETER
+from dca.memory import predicted_bytes
+from nets.config import RefinerConfig
+
+TORCH = 290_000_000  # bytes of torch, loaded, with its buffers and the weights of a small network
+NUMBA = 100_000_000  # bytes of numba and of compiled kernels
+STRIP_PIXELS = 1 << 17  # of a map that pass through the network at once
+
+
+def features_bytes(rows: int, length: int) -> int:
+    """Peak of `nets.features.compute_features` without published networks: ridge couplings, beside torch."""
+    return predicted_bytes("ridge", rows, length) + TORCH
+
+
+def prediction_bytes(length: int, config: RefinerConfig) -> int:
+    """Peak of `nets.predict.predict`: features, trunk, the bins four times (once an ensemble's), a strip."""
+    strip = min(length**2, STRIP_PIXELS + length) * (9 * Q**2 + 100)
+    held = (Q**2 // 2 + len(config.pair_maps)) * length**2
+    return INTERPRETER + NUMBA + TORCH + held + 4 * (config.channels + 4 * config.bins) * length**2 + strip
+
+
+def refinement_bytes(rows: int, length: int, config: RefinerConfig) -> int:
+    """Peak of refining an alignment: features first, then the network's map.
+
+    Parameters
+    ----------
+    rows, length : int
+        N sequences and L columns.
+    config : RefinerConfig
+        Shape of the network.
+    """
+    return max(features_bytes(rows, length), prediction_bytes(length, config))
+
+
+def example_bytes(rows: int, length: int, depths: int) -> int:
+    """Peak of a training example: features at one depth beside those of the others."""
+    pairs = length * (length - 1) // 2
+    return features_bytes(rows, length) + depths * (Q**2 + 12) * pairs
