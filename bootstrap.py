@@ -20,7 +20,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 SNAKEMAKE = [str(PYTHON), "-m", "snakemake"]
 FAMILIES_TABLE = ["results/families", "--means", "--peers", "../shared/families/peers.tsv"]
-SLURM_TESTS = [f"tests/test_slurm{part}.py" for part in ("_scripts", "", "_accounting")]
+SLURM_TESTS = [f"tests/test_slurm{part}.py" for part in ("_scripts", "", "_batches", "_accounting")]
 TESTS = [str(PYTHON), "-m", "pytest", "-n", "2", "--dist", "loadfile"]
 
 
@@ -100,11 +100,11 @@ def lint() -> int:
 
 
 def soak(*extra: str) -> int:
-    """The tests that kill downloads fifty times, and runs and jobs on Slurm thirty times, not three."""
+    """The tests that kill downloads fifty times, runs and jobs on Slurm thirty times, not three; the demo."""
     os.environ["SOAK"] = os.environ.get("SOAK", "50")
     os.environ["SOAK_SLURM"] = os.environ.get("SOAK_SLURM", "30")
     downloads = run(*TESTS, "tests/test_data_client.py", "-k", "killed", *extra)
-    return max(downloads, test_slurm("-k", "random_moments", *extra))
+    return max(downloads, test_slurm("-k", "random_moments or whole_demo", *extra))
 
 
 def test_slurm(*extra: str) -> int:

@@ -16,26 +16,31 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402 (the path above comes first)
 
+from benchmarks.many import pdb_text  # noqa: E402
 from benchmarks.measure import measure  # noqa: E402
 from data.alphabet import decode  # noqa: E402
 from data.contacts import Truth  # noqa: E402
-from data.memory import alignment_bytes, scoring_bytes  # noqa: E402
+from data.memory import alignment_bytes, scoring_bytes, structures_bytes  # noqa: E402
 from data.store import load_arrays, save_arrays  # noqa: E402
 from data.truth_file import save_truth  # noqa: E402
 
 METHODS = ("mi", "mean-field", "plm")
-STAGES = ("prepare", *METHODS, "refine", "score", "report")
+STAGES = ("prepare", "map", *METHODS, "refine", "score", "report", "overview")
+PROTEINS = 300  # of the overview, links to the one that is there
 
 
 def write_family(folder: Path, rows: int, length: int) -> None:
-    """Random sequences with a profile, and a random chain as the truth."""
+    """Random sequences with a profile; a random chain of the first, as a structure and as the truth."""
     rng = np.random.default_rng(0)
     profile = np.cumsum(rng.dirichlet(np.full(21, 0.3), size=length), axis=1)
+    query = ""
     with (folder / "family.a3m").open("w") as stream:
         for n in range(rows):
             row = (rng.random((length, 1)) > profile).sum(axis=1).clip(0, 19 if n == 0 else 20)
+            query = decode(row.astype(np.int8)) if n == 0 else query
             stream.write(f">sequence_{n} of a family of this length\n{decode(row.astype(np.int8))}\n")
     places = np.cumsum(rng.normal(0, 2.2, size=(length, 3)), axis=0)
+    (folder / "structure.pdb").write_text(pdb_text(query, places))
     distance = np.linalg.norm(places[:, None] - places[None], axis=-1).astype(np.float32)
     residue = np.array([str(n + 1) for n in range(length)])
     save_truth(folder / "truth.npz", Truth(distance, np.ones(length, bool), residue, 1.0, 1.0, "A", "MADE"))
@@ -46,6 +51,15 @@ def prepare(folder: Path) -> None:
     from data.prepare import prepare_alignment
 
     prepare_alignment(str(folder / "family.a3m"), str(folder / "alignment.npz"))
+
+
+def map_distances(folder: Path) -> None:
+    """Align the query to the structure and measure it."""
+    from data.prepare import map_structure
+
+    map_structure(
+        str(folder / "alignment.npz"), str(folder / "structure.pdb"), str(folder / "mapped-truth.npz")
+    )
 
 
 def infer(folder: Path, method: str) -> None:
@@ -93,6 +107,20 @@ def report(folder: Path) -> None:
     )
 
 
+def overview(folder: Path) -> None:
+    """The overview of many proteins, all of them this one."""
+    from report.overview import write_overview
+
+    run = folder / "run"
+    run.mkdir(exist_ok=True)
+    names = [f"p{n}" for n in range(PROTEINS)]
+    for name in names:
+        if not (run / name).exists():
+            (run / name).symlink_to("..")
+    rows = [{"protein": name, "structure": "MADE"} for name in names]
+    write_overview(run, rows, {}, {}, run / "index.html", run / "summary.tsv")
+
+
 def join_maps(folder: Path) -> None:
     """The three methods' files as the pipeline's one run writes them."""
     maps = {name: array for m in METHODS for name, array in load_arrays(folder / f"{m}-maps.npz").items()}
@@ -106,6 +134,12 @@ def predicted(stage: str, rows: int, length: int) -> int:
     """Bytes that the stage is said to take."""
     if stage == "prepare":
         return alignment_bytes(rows, length)
+    if stage == "map":
+        return structures_bytes(length, [4 * 80 * length])
+    if stage == "overview":
+        from report.memory import overview_bytes
+
+        return overview_bytes(PROTEINS, len(METHODS) + 1)
     if stage == "score":
         return scoring_bytes(length, 2 * len(METHODS) + 2)
     if stage == "report":
@@ -124,7 +158,10 @@ def predicted(stage: str, rows: int, length: int) -> int:
 
 def run(stage: str, folder: Path) -> None:
     """One stage in this process."""
-    stages = {"prepare": prepare, "refine": refine, "score": score, "report": report}
+    stages = {
+        "prepare": prepare, "map": map_distances, "refine": refine, "score": score, "report": report,
+        "overview": overview,
+    }  # fmt: skip
     if stage in stages:
         stages[stage](folder)
     else:

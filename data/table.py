@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,7 +89,7 @@ class ProteinRow:
     @property
     def structures(self) -> list[NamedStructure]:
         """Structures of the row with their chains, in its order."""
-        return split_structures(self.structure, self.chain)
+        return list(_structures(self.structure, self.chain))
 
     @property
     def learnable(self) -> bool:
@@ -164,6 +165,12 @@ def read_proteins(
     if (problems and not skip_bad_rows) or not rows:
         _refuse(path, problems)
     return rows, problems
+
+
+@lru_cache(maxsize=1024)
+def _structures(structure: str, chain: str) -> tuple[NamedStructure, ...]:
+    """`split_structures`, which whoever plans a run asks a dozen times of each row."""
+    return tuple(split_structures(structure, chain))
 
 
 def _side_by_side(of: Callable[[_In], _Out], values: list[_In]) -> list[_Out]:

@@ -1,5 +1,6 @@
 """Memory of the stages around the couplings: counted before they begin, refused with number and ways out."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from benchmarks import stage_memory
 from data import memory
 from data.contacts import Truth
 from data.errors import MemoryLimitError
-from data.memory import alignment_bytes, available_bytes, require_bytes, scoring_bytes
+from data.memory import alignment_bytes, available_bytes, require_bytes, scoring_bytes, text_size
 from data.msa import read_alignment
+from data.prepare import map_structure
 from data.scoring import score_files
 from data.store import save_arrays
 from data.truth_file import save_truth
@@ -21,7 +23,8 @@ from nets import features
 from nets.config import RefinerConfig
 from nets.features import compute_features
 from nets.memory import features_bytes, prediction_bytes
-from report.memory import page_bytes, require_page
+from report.memory import overview_bytes, page_bytes, require_page
+from report.overview import write_overview
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -68,6 +71,38 @@ def test_a_page_is_refused_by_the_header_of_its_alignment(tmp_path):
         MemoryLimitError, match=r"page of 100000 columns, 2 sequences and 4 maps needs \d+\.\d GB"
     ):
         require_page(str(tmp_path / "alignment.npz"), 4)
+
+
+def test_measuring_a_structure_is_refused(little, tmp_path):
+    save_arrays(tmp_path / "alignment.npz", tokens=np.zeros((2, 400), np.int8), query="A" * 400)
+    with gzip.open(tmp_path / "P.cif.gz", "wt") as stream:
+        stream.write("data_P\n" + "".join(f"ATOM {n * 7919 % 9973}\n" for n in range(5000)))
+    with pytest.raises(
+        MemoryLimitError, match=r"measuring 400 columns in 1 structures of up to \d\d,\d+ bytes needs 0\.2 GB"
+    ):
+        map_structure(
+            str(tmp_path / "alignment.npz"), str(tmp_path / "P.cif.gz"), str(tmp_path / "truth.npz")
+        )
+    assert not (tmp_path / "truth.npz").exists()
+
+
+def test_the_size_of_a_file_that_is_cut_off_is_not_believed(tmp_path):
+    path = tmp_path / "P.cif.gz"
+    path.write_bytes(gzip.compress(np.random.default_rng(0).bytes(1000))[:-200] + b"\xff" * 4)
+    assert text_size(path) == 30 * path.stat().st_size
+    path.write_text("HEADER")
+    assert text_size(path) == 6
+    with pytest.raises(FileNotFoundError):
+        text_size(tmp_path / "none")
+
+
+def test_an_overview_is_refused_with_the_number_of_proteins_that_fits(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "available_bytes", lambda limit=None: (10**9, "free memory"))
+    rows = [{"protein": f"p{n}"} for n in range(20_000)]
+    with pytest.raises(MemoryLimitError, match=r"overview of 20,000 proteins needs \d\.\d GB") as caught:
+        write_overview(tmp_path, rows, {}, {}, tmp_path / "index.html", tmp_path / "summary.tsv")
+    fitting = int(caught.value.remedy.split("at most ")[1].split()[0].replace(",", ""))
+    assert overview_bytes(fitting) <= 10**9 < overview_bytes(fitting + 1)
 
 
 def test_features_of_a_long_protein_are_refused_with_a_domain(monkeypatch):
@@ -140,8 +175,9 @@ def test_predictions_hold_for_real_stages(tmp_path, capsys):
     arguments = ["--rows", "500", "--length", "120", "--folder", str(tmp_path)]
     stage_memory.main(arguments)  # compiles what is not yet compiled
     capsys.readouterr()
-    stage_memory.main([*arguments, "--only", "prepare", "mi", "mean-field", "refine", "score", "report"])
+    stages = ("prepare", "map", "mi", "mean-field", "refine", "score", "report", "overview")
+    stage_memory.main([*arguments, "--only", *stages])
     rows = [line.split("|")[1:4] for line in capsys.readouterr().out.splitlines()[2:]]
-    assert len(rows) == 6
+    assert len(rows) == len(stages)
     for stage, predicted, measured in rows:
         assert 0.7 < float(measured) / float(predicted) < 1.2, stage

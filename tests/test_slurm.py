@@ -25,7 +25,7 @@ from slurm_fixtures import (
     tables_and_arrays,
     wait_for,
 )
-from workflow_fixtures import snakemake, write_family, write_table
+from workflow_fixtures import ROOT, snakemake, write_family, write_table
 
 from workflow.resources import NESTED_MB
 
@@ -142,6 +142,19 @@ def test_jobs_ask_for_what_they_need(faults):
     assert page["NumCPUs"] == "1"
     assert page["Partition"] == job["Partition"] == "main"
     assert "gres" not in job["TRES"]
+
+
+@pytest.mark.skipif("SOAK_SLURM" not in os.environ, reason="takes minutes: make soak")
+def test_the_whole_demo_without_accounting(state, tmp_path):
+    """With its training; the accounting part runs it each time."""
+    process = submit(
+        tmp_path, "--configfile", str(ROOT / "config/demo.yaml"),
+        config=[f"proteins={ROOT}/config/demo.tsv", "results=results"],
+    )  # fmt: skip
+    assert finish(process, tmp_path, 3000) == 0, said(tmp_path)
+    pages = sorted(path.parent.name for path in tmp_path.glob("results/*/report.html"))
+    assert pages == ["DHFR", "S1A_trypsin", "rhomboid"]
+    assert len(list(tmp_path.glob("results/*/refined-demo.npz"))) == 3
 
 
 def begun(process, folder, name):

@@ -1,5 +1,6 @@
 """What jobs ask for: enough for what was measured, more with each retry, a GPU where it is configured."""
 
+import gzip
 import os
 
 import numpy as np
@@ -9,9 +10,13 @@ from workflow_fixtures import ROOT
 
 from data.store import save_arrays
 from dca.memory import predicted_bytes
+from nets.config import RefinerConfig
+from nets.memory import refinement_bytes
+from nets.shipped import weights_config
 from workflow import resources
 
 DEFAULT = ["mi", "mean-field", "plm"]
+NETWORK = weights_config("default")
 
 
 def test_sizes_come_from_the_headers(tmp_path):
@@ -55,7 +60,7 @@ def test_requests_hold_what_was_measured(rows, length, inference, inferred, refi
     sizes = [(rows, length)]
     around = resources.NESTED_MB
     assert resources.memory_mb(resources.inference_mb(sizes, DEFAULT)) > around + inferred
-    assert resources.memory_mb(resources.refinement_mb(sizes)) > around + refined
+    assert resources.memory_mb(resources.refinement_mb(sizes, NETWORK)) > around + refined
     assert resources.minutes(resources.inference_seconds(sizes, DEFAULT)) * 60 > 1.5 * inference
     assert resources.minutes(resources.refinement_seconds(sizes)) * 60 > 1.5 * refinement
 
@@ -63,7 +68,29 @@ def test_requests_hold_what_was_measured(rows, length, inference, inferred, refi
 def test_the_network_is_given_what_its_features_take():
     for length in (100, 400, 1200):
         ridge = predicted_bytes("ridge", 50_000, length) / 1e6
-        assert resources.memory_mb(resources.refinement_mb([(50_000, length)])) > ridge
+        assert resources.memory_mb(resources.refinement_mb([(50_000, length)], NETWORK)) > ridge
+
+
+def test_a_job_asks_for_no_less_than_its_stage_refuses_by():
+    for size in ((500, 100), (50_000, 1200)):
+        for network in (NETWORK, RefinerConfig(channels=400)):
+            needed = refinement_bytes(*size, network) / 1e6
+            assert needed < resources.refinement_mb([size], network) < 1.3 * needed
+    assert resources.refinement_mb([(500, 100)], NETWORK, RefinerConfig(channels=4000)) > 1.2 * (
+        resources.refinement_mb([(500, 100)], NETWORK)
+    )
+    assert resources.example_mb([(500, 400)], 3) > resources.example_mb([(500, 400)], 1)
+    assert resources.overview_mb(10_000) > 1000
+
+
+def test_measuring_asks_by_the_text_of_structures(tmp_path):
+    small, large = tmp_path / "a.cif.gz", tmp_path / "b.cif.gz"
+    small.write_bytes(gzip.compress(b"x" * 1000))
+    large.write_bytes(gzip.compress(np.random.default_rng(0).bytes(5_000_000)))
+    asked = [resources.mapping_mb([(10, 100)], [str(path)]) for path in (small, large)]
+    assert asked[1] - asked[0] == pytest.approx(1.25 * 20 * 5, rel=0.01)
+    with pytest.raises(FileNotFoundError):
+        resources.mapping_mb([(10, 100)], [str(tmp_path / "none")])
 
 
 def test_each_attempt_asks_for_as_much_again():
@@ -77,7 +104,7 @@ def test_a_batch_needs_the_memory_of_its_largest_and_the_time_of_all():
     small, large = (100, 50), (1000, 300)
     batch = [small, large, small]
     assert resources.inference_mb(batch, DEFAULT) == resources.inference_mb([large], DEFAULT)
-    assert resources.refinement_mb(batch) == resources.refinement_mb([large])
+    assert resources.refinement_mb(batch, NETWORK) == resources.refinement_mb([large], NETWORK)
     each = [resources.inference_seconds([size], DEFAULT) for size in batch]
     assert resources.inference_seconds(batch, DEFAULT) == pytest.approx(sum(each))
     each = [resources.refinement_seconds([size]) for size in batch]
