@@ -16,7 +16,6 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402 (the path above comes first)
 
-from benchmarks.many import pdb_text  # noqa: E402
 from benchmarks.measure import measure  # noqa: E402
 from data.alphabet import decode  # noqa: E402
 from data.contacts import Truth  # noqa: E402
@@ -31,6 +30,8 @@ PROTEINS = 300  # of the overview, links to the one that is there
 
 def write_family(folder: Path, rows: int, length: int) -> None:
     """Random sequences with a profile; a random chain of the first, as a structure and as the truth."""
+    from benchmarks.many import pdb_text  # loads numba, which not every stage holds
+
     rng = np.random.default_rng(0)
     profile = np.cumsum(rng.dirichlet(np.full(21, 0.3), size=length), axis=1)
     query = ""

@@ -211,7 +211,7 @@ def scoring_bytes(length: int, maps: int) -> int:
 
 def structures_bytes(length: int, texts: Sequence[int]) -> int:
     """Peak of measuring a query of L columns in structure files of so many bytes of text, one by one."""
-    return INTERPRETER + 35_000_000 + 20 * max(texts, default=0) + (70 + 12 * len(texts)) * length**2
+    return INTERPRETER + 10_000_000 + 25 * max(texts, default=0) + (60 + 12 * len(texts)) * length**2
 
 
 def text_size(path: str | Path) -> int:

@@ -78,7 +78,7 @@ def test_measuring_a_structure_is_refused(little, tmp_path):
     with gzip.open(tmp_path / "P.cif.gz", "wt") as stream:
         stream.write("data_P\n" + "".join(f"ATOM {n * 7919 % 9973}\n" for n in range(5000)))
     with pytest.raises(
-        MemoryLimitError, match=r"measuring 400 columns in 1 structures of up to \d\d,\d+ bytes needs 0\.2 GB"
+        MemoryLimitError, match=r"measuring 400 columns in 1 structures of up to \d\d,\d+ bytes needs 0\.1 GB"
     ):
         map_structure(
             str(tmp_path / "alignment.npz"), str(tmp_path / "P.cif.gz"), str(tmp_path / "truth.npz")

@@ -88,7 +88,7 @@ def test_measuring_asks_by_the_text_of_structures(tmp_path):
     small.write_bytes(gzip.compress(b"x" * 1000))
     large.write_bytes(gzip.compress(np.random.default_rng(0).bytes(5_000_000)))
     asked = [resources.mapping_mb([(10, 100)], [str(path)]) for path in (small, large)]
-    assert asked[1] - asked[0] == pytest.approx(1.25 * 20 * 5, rel=0.01)
+    assert asked[1] - asked[0] == pytest.approx(1.25 * 25 * 5, rel=0.01)
     with pytest.raises(FileNotFoundError):
         resources.mapping_mb([(10, 100)], [str(tmp_path / "none")])
 
