@@ -15,8 +15,8 @@ from workflow_fixtures import ROOT
 SCRIPTS = ROOT / "tests" / "slurm"
 ACCOUNTING = ["--slurm-status-command", "sacct"]
 QUICK = ["--slurm-init-seconds-before-status-checks", "1"]
-# What a run needs beside its table to be about Slurm and little else. Couplings are kept: a job that outlives a killed
-# run may write them after the next run has used and removed its own.
+# What a run needs beside its table to be about Slurm and little else. Couplings are kept: a job that outlives
+# a killed run may write them after the next run has used and removed its own.
 LIGHT = ["dca={methods: [plm], keep_couplings: true}", "refine={weights: none}"]
 
 
