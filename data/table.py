@@ -40,7 +40,8 @@ RESERVED = frozenset({"model", "logs", "batches", "summary.tsv", "index.html", "
 OUR_MAPS = frozenset({"mi", "mean-field", "plm", "plm-asymmetric", "ridge", "gaussian", "boltzmann"})
 
 
-_In, _Out = TypeVar("_In"), TypeVar("_Out")
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 _MANY, _LOOKERS = 200, 32  # rows from which on, and threads that, ask the file system side by side
 
 
