@@ -27,13 +27,16 @@ from benchmarks.curve import extrapolate, signed_rank  # noqa: E402
 from benchmarks.precision import Family, Store, outcomes_of, read_family, read_rows  # noqa: E402
 from benchmarks.refiner import at_depths, by_step  # noqa: E402
 from data.families import CLUSTER, read_families  # noqa: E402
-from data.store import load_arrays, save_arrays  # noqa: E402
+from data.registry import find_package_file  # noqa: E402
+from data.store import load_arrays, save_arrays, sha256  # noqa: E402
 from dca.accelerate import set_threads  # noqa: E402
-from nets.config import RefinerConfig, TrainConfig  # noqa: E402
+from nets.config import TEACHERS, RefinerConfig, TrainConfig  # noqa: E402
 from nets.dataset import Example, by_cluster, random_crop, write_example  # noqa: E402
+from nets.experts import TRROSETTA_FILE, trrosetta  # noqa: E402
 from nets.features import Features, compute_features  # noqa: E402
 from nets.model import Refiner, contact_logit  # noqa: E402
 from nets.predict import distance_logits  # noqa: E402
+from nets.teacher import save_labels  # noqa: E402
 from nets.train import Trainer  # noqa: E402
 from report.summary import mean_text, means  # noqa: E402
 
@@ -60,6 +63,10 @@ class Variant:
         Share of crops from simulated families on other folds.
     clusters : float
         Share of the training clusters.
+    labelled : bool
+        Whether only the examples are learned from that a teacher has labelled.
+    taught : float
+        Share of the teacher's labels in the loss.
     """
 
     couplings: bool = True
@@ -67,6 +74,8 @@ class Variant:
     shallow: bool = True
     fold_share: float = 0.0
     clusters: float = 1.0
+    labelled: bool = False
+    taught: float = 0.0
 
 
 VARIANTS = {
@@ -76,6 +85,9 @@ VARIANTS = {
     "profile + MI + DCA map": Variant(couplings=False),
     "all sequences only": Variant(shallow=False),
     "with folds": Variant(fold_share=0.25),
+    "labelled families": Variant(labelled=True),
+    "half teacher": Variant(labelled=True, taught=0.5),
+    "teacher alone": Variant(labelled=True, taught=1.0),
     "1/8 of clusters": Variant(clusters=1 / 8),
     "1/4 of clusters": Variant(clusters=1 / 4),
     "1/2 of clusters": Variant(clusters=1 / 2),
@@ -96,7 +108,11 @@ class Ablation(Trainer):
         settings, deepest = self.settings, not self.variant.shallow
         numbers = range(step * settings.batch, (step + 1) * settings.batch)
         rngs = {n: np.random.default_rng([settings.seed, 1, n]) for n in numbers}
-        return [random_crop(self._example(n), settings.crop, rng, deepest) for n, rng in rngs.items()]
+        edges = MODEL.bin_edges if self.variant.taught else ()
+        return [
+            random_crop(self._example(n), settings.crop, rng, deepest, taught=edges)
+            for n, rng in rngs.items()
+        ]
 
 
 def blind(model: Refiner, variant: Variant) -> None:
@@ -128,10 +144,22 @@ def training_examples(families: str, folder: Path, longest: int) -> list[Example
             family = read_family(row)
             rng = np.random.default_rng([1, zlib.crc32(row.protein.encode())])
             write_example(path, family.tokens, family.truth.distance, rng, 8, MAPS)
-        examples.append(Example(row.protein, str(path), row.cluster, "train"))
+        labels = folder / "teacher" / f"{row.protein}.npz"
+        teacher = str(labels) if labels.exists() else ""
+        examples.append(Example(row.protein, str(path), row.cluster, "train", teacher=teacher))
     for path in sorted((folder / "folds").glob("*.npz")):
         examples.append(Example(path.stem, str(path), f"{CLUSTER}{path.stem}", "train"))
     return examples
+
+
+def ask(families: str, folder: Path, longest: int) -> None:
+    """Labels of the teacher for the representatives of ``train``, made where they are missing."""
+    for row in read_families(families, ["train"], longest=longest):
+        path = folder / "teacher" / f"{row.protein}.npz"
+        if not path.exists():
+            log.info("teacher on %s", row.protein)
+            said = {"name": TEACHERS[0], "networks_sha256": sha256(find_package_file(TRROSETTA_FILE)[0])}
+            save_labels(path, trrosetta(read_family(row).tokens), **said)
 
 
 def validation(families: str, folder: Path, longest: int, depths: int) -> Iterator[tuple[Family, Features]]:
@@ -149,6 +177,8 @@ def compute(options: argparse.Namespace) -> None:
     set_threads(options.threads)
     torch.set_num_threads(options.threads)
     store = Store(options.out)
+    if options.teacher_length:
+        ask(options.families, options.examples, options.teacher_length)
     examples = training_examples(options.families, options.examples, options.max_length)
     held_out = list(validation(options.families, options.examples, options.max_length, options.depths))
     for seed in options.seeds:
@@ -167,8 +197,12 @@ def compute(options: argparse.Namespace) -> None:
 
 def trained(examples: list[Example], variant: Variant, seed: int, steps: int) -> Refiner:
     """The network of a variant after all updates."""
-    settings = TrainConfig(**SETTINGS | {"steps": steps, "seed": seed, "fold_share": variant.fold_share})
+    told = {"steps": steps, "seed": seed, "fold_share": variant.fold_share}
+    if variant.taught:
+        told |= {"teacher": TEACHERS[0], "teacher_weight": variant.taught}
+    settings = TrainConfig(**SETTINGS | told)
     used = [e for e in examples if variant.fold_share or not e.cluster.startswith(CLUSTER)]
+    used = [e for e in used if e.teacher or not variant.labelled]
     with tempfile.TemporaryDirectory() as folder:
         run = Ablation(used, variant, settings, Path(folder))
         run.run()
@@ -269,6 +303,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--depths", type=int, default=3, help="all sequences, and so many less one subsets")
     parser.add_argument("--families", default=str(ROOT.parent / "shared" / "families"), metavar="FOLDER")
     parser.add_argument("--max-length", type=int, default=300, metavar="L", help="leave longer families out")
+    parser.add_argument(
+        "--teacher-length", type=int, default=0, metavar="L",
+        help="ask the teacher about representatives of at most so many columns; 0: about none",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     if not (options.table or (options.out and options.examples)):

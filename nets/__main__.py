@@ -1,7 +1,8 @@
 """``python -m nets ALIGNMENT``: refined contact probabilities of one alignment.
 
 ``python -m nets train MANIFEST -o weights.safetensors`` trains a refiner on a data set, and
-``python -m nets verify MANIFEST`` reads it once against its checksums.
+``python -m nets verify MANIFEST`` reads it once against its checksums. ``python -m nets teach ALIGNMENT -o
+teacher.npz`` and ``python -m nets published NUMBER -o start.safetensors`` ask a published network.
 """
 
 import argparse
@@ -87,6 +88,7 @@ def _run(options: argparse.Namespace) -> None:
     from data.msa import read_alignment
     from data.store import save_arrays
     from dca.accelerate import set_threads
+    from nets.card import published_by
     from nets.checkpoint import choose_device, load_refiner
     from nets.predict import predict_together
 
@@ -97,6 +99,10 @@ def _run(options: argparse.Namespace) -> None:
     names = tuple(name for loaded in members for name in loaded.model.config.pair_maps)
     together = " + ".join(loaded.name for loaded in members)
     _check_experts([name for name, _ in options.expert], names, together)
+    if origin := published_by(members):
+        logging.getLogger(__name__).warning(
+            "%s: learned from published networks, %s, which may have seen this protein", together, origin
+        )
     foreign = {name: read_map(path, alignment.query) for name, path in options.expert if path}
     prediction, neff = predict_together(members, alignment.tokens, foreign)
     if options.output:
@@ -108,6 +114,7 @@ def _run(options: argparse.Namespace) -> None:
             query=alignment.query,
             columns=alignment.columns,
             neff=np.float32(neff),
+            published=origin,
         )
     _print_pairs(prediction.contact, alignment.query, options.min_separation)
 
@@ -185,11 +192,57 @@ def _verify(options: argparse.Namespace) -> None:
     verify(options.manifest)
 
 
+def _published(options: argparse.Namespace) -> None:
+    from nets.trrosetta import published_weights
+
+    published_weights(options.number, options.output)
+
+
+def _teach(options: argparse.Namespace) -> None:
+    from data.msa import read_alignment
+    from dca.accelerate import set_threads
+    from nets.teacher import ask_about
+
+    set_threads(options.threads)
+    ask_about(
+        read_alignment(options.alignment, options.query).tokens, options.alignment, options.output,
+        threads=options.threads,
+    )  # fmt: skip
+
+
+def _published_arguments(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m nets published",
+        description="Write one of trRosetta's five published networks as weights to predict with or to start "
+        "from (needs the package tr-rosetta-pytorch).",
+    )
+    parser.add_argument("number", type=_positive, help="1 to 5")
+    parser.add_argument("-o", "--output", required=True, metavar="start.safetensors")
+    return parser.parse_args(words)
+
+
+def _teach_arguments(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m nets teach",
+        description="Distance distributions of trRosetta's five published networks for an alignment, as soft "
+        "labels (needs the package tr-rosetta-pytorch). What is there of the same inputs stays.",
+    )
+    parser.add_argument("alignment", help="A3M, A2M, FASTA, Stockholm or PSICOV file, plain or gzip")
+    parser.add_argument("-o", "--output", required=True, metavar="teacher.npz")
+    parser.add_argument("--query", default="", help="name or sequence of the query (default: the first row)")
+    parser.add_argument("--threads", type=_positive, default=1)
+    return parser.parse_args(words)
+
+
 def _command() -> tuple[Any, argparse.Namespace]:
     """What is to be run, and its arguments."""
     words = sys.argv[1:]
     if words[:1] == ["train"]:
         return _train, _training_arguments(words[1:])
+    if words[:1] == ["published"]:
+        return _published, _published_arguments(words[1:])
+    if words[:1] == ["teach"]:
+        return _teach, _teach_arguments(words[1:])
     if words[:1] == ["verify"]:
         parser = argparse.ArgumentParser(prog="python -m nets verify")
         parser.add_argument("manifest", help="manifest.json of the data set")

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from nets.config import TRROSETTA_MAPS
+
 
 def learned_clusters(card: dict[str, Any]) -> set[str]:
     """Homology clusters that weights have learned from, those of what they were started from included."""
@@ -61,3 +63,36 @@ def acquaintance(card: dict[str, Any], protein: str, cluster: str = "") -> str:
 def closest(known: Sequence[str]) -> str:
     """The closest of several acquaintances, as an ensemble has them."""
     return next((name for name in ("protein", "cluster", "tuned") if name in known), "")
+
+
+def published(card: dict[str, Any], pair_maps: Sequence[str] = ()) -> str:
+    """What weights have from published networks, whose own training may hold any protein.
+
+    Parameters
+    ----------
+    card : dict
+        Of `nets.checkpoint.Loaded`.
+    pair_maps : sequence of str
+        Maps that the weights read.
+
+    Returns
+    -------
+    str
+        Such as ``trrosetta (teacher), trrosetta (start)``; empty where nothing is.
+    """
+    found = []
+    if network := card.get("training", {}).get("teacher", ""):
+        found.append(f"{network} (teacher)")
+    if own := card.get("published"):
+        found.append(f"{own['network']} (start)")
+    if any(name in TRROSETTA_MAPS for name in pair_maps):
+        found.append("trrosetta (expert)")
+    begun = card.get("start")
+    found += published(begun["card"]).split(", ") if begun else []
+    return ", ".join(dict.fromkeys(name for name in found if name))
+
+
+def published_by(members: Sequence[Any]) -> str:
+    """`published` of all members of an ensemble, each a `nets.checkpoint.Loaded`."""
+    told = (published(loaded.card, loaded.model.config.pair_maps).split(", ") for loaded in members)
+    return ", ".join(dict.fromkeys(name for names in told for name in names if name))

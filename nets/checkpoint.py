@@ -16,7 +16,7 @@ from data.limits import memory_bound, require_file
 from data.store import atomic_path, sha256
 from nets.card import acquaintance
 from nets.config import RefinerConfig, as_metadata, from_metadata
-from nets.model import Refiner
+from nets.networks import network_of
 from nets.probability import RANGES
 from nets.shipped import PRETRAINED, find_weights
 
@@ -27,7 +27,7 @@ class Loaded:
 
     Attributes
     ----------
-    model : Refiner
+    model : Refiner or TrRosettaRefiner
         In evaluation mode.
     calibration : list of [a, b, c, d]
         Four numbers for short, medium and long range, see `nets.probability`.
@@ -37,7 +37,7 @@ class Loaded:
         Name or path that it was asked by, and the checksum of its file.
     """
 
-    model: Refiner
+    model: Any
     calibration: list[list[float]]
     card: dict[str, Any]
     name: str
@@ -92,18 +92,19 @@ def _load(path: Path, name: str, device: str) -> Loaded:
         metadata = {key: json.loads(value) for key, value in (archive.metadata() or {}).items()}
         tensors = {key: archive.get_tensor(key).float() for key in archive.keys()}  # noqa: SIM118 (not a dict)
     config = from_metadata(RefinerConfig, metadata["config"])
-    blocks = len({key.split(".")[1] for key in tensors if key.startswith("blocks.")})
+    stack = "network.layers." if config.architecture == "trrosetta" else "blocks."
+    blocks = len({key.removeprefix(stack).split(".")[0] for key in tensors if key.startswith(stack)})
     if blocks != config.blocks:
         raise ValueError(f"tensors of {blocks} blocks, the settings ask for {config.blocks}")
     with torch.device("meta"):  # what the settings claim takes no memory before it fits the tensors
-        fits = Refiner(config).state_dict()
+        fits = network_of(config).state_dict()
     if wrong := [key for key in {**fits, **tensors} if _shape(fits, key) != _shape(tensors, key)]:
         raise ValueError(
             f"{wrong[0]}: {_shape(tensors, wrong[0])}, the settings ask for {_shape(fits, wrong[0])}"
         )
     if broken := [key for key, value in tensors.items() if not bool(torch.isfinite(value).all())]:
         raise ValueError(f"{broken[0]} holds a number that is not finite")
-    model = Refiner(config)
+    model = network_of(config)
     model.load_state_dict(tensors)
     calibration = [_with_depth(numbers) for numbers in metadata["calibration"]]
     if len(calibration) != len(RANGES) or not isinstance(metadata["card"], dict):

@@ -8,6 +8,9 @@ FEATURE_VERSION = 1  # of examples; raise it when their channels change in numbe
 PAIR_MAPS = ("ridge", "mi")  # maps that nets.features makes by itself
 # Log odds of a distance below so many angstrom, by the published networks of trRosetta (`nets.experts`)
 TRROSETTA_MAPS = {f"expert:trrosetta-{edge}": float(edge) for edge in (6, 8, 10, 12, 15, 20)}
+INVERSE = "inverse"  # what trRosetta's architecture reads in place of maps and couplings
+ARCHITECTURES = ("refiner", "trrosetta")
+TEACHERS = ("trrosetta",)
 INFINITY = 1e9
 BIN_EDGES = (
     0.0,
@@ -53,6 +56,9 @@ class RefinerConfig:
         Share of channels dropped inside a block while training.
     bin_edges : tuple of float
         Edges of the distance bins in angstrom, B + 1 of them; 8 must be one, contacts end there.
+    architecture : str
+        ``refiner`` (`nets.model`) or ``trrosetta`` (`nets.trrosetta`), which reads the pair map ``inverse``
+        alone and has no use for `pool_every`.
     """
 
     pair_maps: tuple[str, ...] = PAIR_MAPS
@@ -62,8 +68,13 @@ class RefinerConfig:
     pool_every: int = 4
     dropout: float = 0.1
     bin_edges: tuple[float, ...] = BIN_EDGES
+    architecture: str = ARCHITECTURES[0]
 
     def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(
+                f"architecture must be {' or '.join(ARCHITECTURES)}, got {str(self.architecture)[:60]}"
+            )
         for name, low, high in _BOUNDS:
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
@@ -72,6 +83,13 @@ class RefinerConfig:
             raise ValueError(f"pair_maps must be 1 to 64 names, got {str(self.pair_maps)[:60]}")
         if any(not isinstance(name, str) for name in self.pair_maps):
             raise ValueError(f"pair_maps must be names, got {str(self.pair_maps)[:60]}")
+        if (self.architecture == "trrosetta") != (INVERSE in self.pair_maps) or (
+            INVERSE in self.pair_maps and len(self.pair_maps) > 1
+        ):
+            raise ValueError(
+                f"the architecture trrosetta reads pair_maps [{INVERSE}], no other does, got "
+                f"{self.architecture} and {str(self.pair_maps)[:60]}"
+            )
         dilations = self.dilations if isinstance(self.dilations, tuple) else ()
         if not dilations or any(type(value) is not int or not 1 <= value <= 1024 for value in dilations):
             raise ValueError(
@@ -99,6 +117,18 @@ class RefinerConfig:
     def contact_bins(self) -> int:
         """Number of bins that lie below 8 angstrom."""
         return self.bin_edges.index(8.0)
+
+
+# The shape of the published networks
+TRROSETTA = RefinerConfig(
+    pair_maps=(INVERSE,),
+    channels=64,
+    blocks=61,
+    dilations=(1, 2, 4, 8, 16),
+    pool_every=0,
+    dropout=0.15,
+    architecture="trrosetta",
+)
 
 
 @dataclass(frozen=True)
@@ -134,6 +164,10 @@ class TrainConfig:
     keep_start : float
         Share of the start in the weights that are used, where training goes on from weights: what was
         known is then forgotten less (Wortsman et al. 2022, CVPR, "Robust fine-tuning").
+    teacher : str
+        Published network whose distance distributions are labels too (`nets.teacher`); empty: none.
+    teacher_weight : float
+        Share of the teacher's labels in the loss, where there are any.
     """
 
     steps: int = 3000
@@ -150,6 +184,14 @@ class TrainConfig:
     fold_share: float = 0.3
     keep_start: float = 0.0
     micro_batch: int = 1
+    teacher: str = ""
+    teacher_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.teacher not in ("", *TEACHERS):
+            raise ValueError(f"teacher must be empty or {', '.join(TEACHERS)}, got {str(self.teacher)[:60]}")
+        if not isinstance(self.teacher_weight, int | float) or not 0 <= self.teacher_weight <= 1:
+            raise ValueError(f"teacher_weight must be from 0 to 1, got {str(self.teacher_weight)[:60]}")
 
 
 def as_metadata(config: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from nets.config import BIN_EDGES, FEATURE_VERSION, PAIR_MAPS
 from nets.features import Features, compute_features, simulate_family
 from nets.losses import UNRESOLVED
 from nets.model import Pixels
+from nets.teacher import ARRAY, read_labels, soft_bins
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class Example:
         ``train`` or ``tune``.
     key : str
         Name that the arrays of the example carry in a shard; empty in a file of its own.
+    teacher : str
+        File of soft labels (`nets.teacher`), the shard itself where they stand in it; empty: none.
     """
 
     protein: str
@@ -49,10 +52,17 @@ class Example:
     cluster: str
     split: str
     key: str = ""
+    teacher: str = ""
 
     def read(self, k: int) -> tuple[Features, np.ndarray]:
         """Features at depth number `k` (modulo the number there is) and the true bins."""
         return read_example(self.path, k, self.key)
+
+    def labels(self) -> np.ndarray | None:
+        """Soft labels of a teacher, float16 [P, 37], or None."""
+        if not self.teacher:
+            return None
+        return read_labels(self.teacher, array_name(self.key if self.teacher == self.path else "", ARRAY))
 
     def depths(self) -> int:
         """At how many depths there are features."""
@@ -60,8 +70,16 @@ class Example:
 
 
 def content(example: Example) -> list[list]:
-    """Names and checksums of an example's arrays, the same in a file of its own and in any shard."""
-    return sorted(map(list, map_arrays(example.path).checksums(array_name(example.key, "")).items()))
+    """Names and checksums of an example's arrays, the same in files of its own and in any shard.
+
+    Labels of a teacher count where they are used.
+    """
+    found = dict(map_arrays(example.path).checksums(array_name(example.key, "")))
+    found.pop(ARRAY, None)
+    if example.teacher:
+        prefix = array_name(example.key if example.teacher == example.path else "", "")
+        found[ARRAY] = map_arrays(example.teacher).checksums(prefix)[ARRAY]
+    return sorted(map(list, found.items()))
 
 
 def array_name(key: str, name: str) -> str:
@@ -286,19 +304,53 @@ def by_cluster(examples: Sequence[Example]) -> list[list[Example]]:
     return [clusters[name] for name in sorted(clusters)]
 
 
+def cut_labels(
+    labels: np.ndarray | None, rows: np.ndarray, cols: np.ndarray, length: int, edges: Sequence[float]
+) -> torch.Tensor:
+    """A teacher's distribution on our bins in a rectangle, float32 [1, H, W, B]; zeros without a teacher."""
+    if labels is None:
+        return torch.zeros((1, len(rows), len(cols), len(edges) - 1))
+    pair, _ = packed_rectangle(rows, cols, length)
+    return torch.from_numpy(soft_bins(labels[pair], edges))[None]
+
+
 def random_crop(
-    example: Example, crop: int, rng: np.random.Generator, deepest: bool = False
-) -> tuple[Pixels, torch.Tensor]:
+    example: Example,
+    crop: int,
+    rng: np.random.Generator,
+    deepest: bool = False,
+    diagonal: bool = False,
+    taught: Sequence[float] = (),
+) -> tuple:
     """A random square of an example at a random depth, whole where it is no longer than `crop`.
 
-    With `deepest`, always all sequences (the draws from `rng` stay the same).
+    Parameters
+    ----------
+    example : Example
+    crop : int
+    rng : numpy Generator
+        The draws from it are the same whatever is asked for.
+    deepest : bool
+        Always all sequences.
+    diagonal : bool
+        Always a square on the diagonal.
+    taught : sequence of float
+        Edges of the distance bins that a teacher's labels are wanted for; empty: none are.
+
+    Returns
+    -------
+    (Pixels, uint8 [1, H, W])
+        And, where they are wanted, the teacher's labels as `cut_labels` gives them.
     """
     drawn = int(rng.integers(1 << 16))
     features, bins = example.read(0 if deepest else drawn)
     length = features.length
     starts = rng.integers(0, max(1, length - crop + 1), size=2)
     # Half of the squares lie on the diagonal, where most contacts are; the other half anywhere.
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or diagonal:
         starts[1] = starts[0]
     rows, cols = (np.arange(start, min(length, start + crop)) for start in starts)
-    return cut_pixels(features, rows, cols), cut_bins(bins, rows, cols, length)
+    found = cut_pixels(features, rows, cols), cut_bins(bins, rows, cols, length)
+    if not taught:
+        return found
+    return *found, cut_labels(example.labels(), rows, cols, length, taught)

@@ -10,7 +10,7 @@ import io
 import logging
 import pickle
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from data.registry import find_package_file
 from dca.frequencies import site_frequencies
 from dca.gaussian import shrunk_inverse
 from dca.weights import sequence_weights
+from nets.config import TRROSETTA
 from nets.features import IDENTITY
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,13 @@ logger = logging.getLogger(__name__)
 TRROSETTA_FILE = "tr-rosetta-pytorch:tr_rosetta_pytorch/models/models.tar.gz"
 TRROSETTA_LETTERS = "ARNDCQEGHILKMFPSTWYV-"
 DISTANCE_BINS = 37  # the first: beyond 20 angstrom; then 2 to 20 angstrom in half steps
-BLOCKS, WIDTH, DILATIONS = 61, 64, (1, 2, 4, 8, 16)
+BLOCKS, WIDTH, DILATIONS, DROPOUT = (
+    TRROSETTA.blocks,
+    TRROSETTA.channels,
+    TRROSETTA.dilations,
+    TRROSETTA.dropout,
+)
+INPUTS = Q * Q + 1 + 2 * (2 * Q)
 LARGEST = 40_000_000  # bytes of one network's file
 
 
@@ -41,15 +48,28 @@ class TrRosetta(nn.Module):
     Names of the parameters are those of the published files.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        width: int = WIDTH,
+        blocks: int | None = None,
+        dilations: Sequence[int] = DILATIONS,
+        dropout: float = DROPOUT,
+    ) -> None:
         super().__init__()
-        self.first_block = nn.Sequential(nn.Conv2d(Q * Q + 1 + 2 * (2 * Q), WIDTH, 1), MapNorm())
-        self.layers = nn.ModuleList(_block(DILATIONS[b % len(DILATIONS)]) for b in range(BLOCKS))
-        self.to_distance = nn.Sequential(nn.Conv2d(WIDTH, DISTANCE_BINS, 1))
+        self.first_block = nn.Sequential(nn.Conv2d(INPUTS, width, 1), MapNorm(width))
+        self.layers = nn.ModuleList(
+            _block(width, dilations[b % len(dilations)], dropout)
+            for b in range(BLOCKS if blocks is None else blocks)
+        )
+        self.to_distance = nn.Sequential(nn.Conv2d(width, DISTANCE_BINS, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[1, 526, L, L] -> logits of the distance bins [1, 37, L, L], symmetric."""
-        x = functional.elu(self.first_block(x), inplace=True)
+        """[n, 526, L, L] -> logits of the distance bins [n, 37, L, L], symmetric."""
+        return self.trunk(self.first_block[0](x))
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """What follows the first convolution: [n, C, L, L] -> [n, 37, L, L]."""
+        x = functional.elu(self.first_block[1](x), inplace=True)
         for layer in self.layers:
             x = functional.elu(x + layer(x), inplace=True)
         return self.to_distance(0.5 * (x + x.transpose(2, 3)))
@@ -58,25 +78,31 @@ class TrRosetta(nn.Module):
 class MapNorm(nn.Module):
     """Instance norm over a whole map; in channels-last memory torch's own is slow."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(WIDTH)), nn.Parameter(torch.zeros(WIDTH))
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[1, C, L, L] -> [1, C, L, L]."""
-        flat = x.permute(0, 2, 3, 1).reshape(-1, WIDTH)
-        mean = flat.mean(dim=0)
-        scale = self.weight * torch.rsqrt((flat - mean).square_().mean(dim=0) + 1e-6)
+        """[n, C, H, W] -> the same shape."""
+        n, width, *sides = x.shape
+        flat = x.permute(0, 2, 3, 1).reshape(n, -1, width)
+        mean = flat.mean(dim=1, keepdim=True)
+        scale = self.weight * torch.rsqrt((flat - mean).square_().mean(dim=1, keepdim=True) + 1e-6)
         flat = torch.addcmul(self.bias - mean * scale, flat, scale)
-        return flat.reshape(1, *x.shape[2:], WIDTH).permute(0, 3, 1, 2)
+        return flat.reshape(n, *sides, width).permute(0, 3, 1, 2)
 
 
-def _block(dilation: int) -> nn.Module:
+def _block(width: int, dilation: int, dropout: float) -> nn.Module:
     def convolution() -> nn.Module:
-        return nn.Conv2d(WIDTH, WIDTH, 3, padding=dilation, dilation=dilation)
+        return nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
 
     return nn.Sequential(
-        convolution(), MapNorm(), nn.ELU(inplace=True), nn.Dropout(0.15), convolution(), MapNorm()
+        convolution(),
+        MapNorm(width),
+        nn.ELU(inplace=True),
+        nn.Dropout(dropout),
+        convolution(),
+        MapNorm(width),
     )
 
 
@@ -107,7 +133,7 @@ def trrosetta(tokens: np.ndarray, device: torch.device | None = None) -> np.ndar
     x = x.contiguous(memory_format=torch.channels_last)
     total = np.zeros((*x.shape[2:], DISTANCE_BINS), dtype=np.float32)
     count = 0
-    for network in _networks():
+    for _, network in published_networks():
         with torch.no_grad():
             logits = network.to(device).eval()(x)[0].permute(1, 2, 0)
             total += torch.softmax(logits, dim=-1).cpu().numpy()
@@ -166,8 +192,48 @@ def trrosetta_inputs(tokens: np.ndarray, letters: str = TRROSETTA_LETTERS) -> np
     return x
 
 
-def _networks() -> Iterator[TrRosetta]:
-    """The published networks, one at a time, from the tar file of state dictionaries."""
+def bin_groups(edges: Sequence[float]) -> list[slice]:
+    """Bins of the published networks that make up each of our distance bins.
+
+    Parameters
+    ----------
+    edges : sequence of float
+        Of our bins, B + 1 of them.
+
+    Returns
+    -------
+    list of slice
+        For each of our bins its share of the published ones in the order of distance: ``1, 2, .. 36, 0``.
+
+    Raises
+    ------
+    CovarionError
+        An edge lies within a published bin, or a bin of ours holds none.
+    """
+    inner = [2 * (edge - 2) for edge in edges[1:-1]]
+    stops = [*map(round, inner), DISTANCE_BINS]
+    starts = [0, *stops[:-1]]
+    if any(a != b for a, b in zip(inner, stops, strict=False)) or any(
+        not 0 <= low < high <= DISTANCE_BINS for low, high in zip(starts, stops, strict=True)
+    ):
+        raise CovarionError(
+            "distance bins that those of the published networks do not make up",
+            value=", ".join(f"{edge:g}" for edge in edges)[:200],
+            remedy="choose model: bin_edges in half steps from 2 to 20 angstrom",
+        )
+    return [slice(low, high) for low, high in zip(starts, stops, strict=True)]
+
+
+def published_networks() -> Iterator[tuple[str, TrRosetta]]:
+    """The published networks, one at a time with its file's name, from the tar file of state dictionaries.
+
+    Raises
+    ------
+    FetchError
+        The package is not installed.
+    CovarionError
+        Its file is not the archive that is expected.
+    """
     path, _ = find_package_file(TRROSETTA_FILE)
     try:
         with tarfile.open(path) as archive:
@@ -175,7 +241,7 @@ def _networks() -> Iterator[TrRosetta]:
             if len(members) != 5 or any(member.size > LARGEST for member in members):
                 raise _unexpected(path, ", ".join(member.name for member in members))
             for member in members:
-                yield _network(archive, member, path)
+                yield member.name, _network(archive, member, path)
     except tarfile.TarError as error:
         raise _unexpected(path, str(error)) from error
 

@@ -9,11 +9,11 @@ from data.memory import domain_way, require_bytes
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.gauge import zero_sum
-from dca.gaussian import ridge
+from dca.gaussian import ridge, shrunk_inverse
 from dca.maps import apc, frobenius, mutual_information
 from dca.simulate import simulate_family
 from dca.weights import sequence_weights
-from nets.config import PAIR_MAPS, TRROSETTA_MAPS
+from nets.config import INVERSE, PAIR_MAPS, TRROSETTA_MAPS
 from nets.memory import features_bytes
 
 __all__ = ["Features", "compute_features", "simulate_family"]
@@ -40,6 +40,9 @@ class Features:
         Query one-hot (20), profile (21), entropy (1), share of gaps (1).
     scalars : float32 [2]
         log(Neff) / 10 and log(L) / 10.
+
+    Those of the pair map ``inverse``, which the architecture of trRosetta reads, are others: see
+    `inverse_features`.
     """
 
     couplings: np.ndarray
@@ -69,7 +72,8 @@ def compute_features(
         The query is row 0.
     names : tuple of str
         Pair maps in the order of the channels: ``ridge``, ``mi``, ``expert:NAME`` for a foreign map, or those
-        of a published network, ``nets.config.TRROSETTA_MAPS``, which is then run on the alignment.
+        of a published network, ``nets.config.TRROSETTA_MAPS``, which is then run on the alignment; or
+        ``inverse`` alone.
     foreign : dict of str to float [L, L]
         Maps for the ``expert:`` channels.
 
@@ -91,12 +95,54 @@ def compute_features(
     weights = sequence_weights(tokens, IDENTITY)
     if tokens.shape[1] < 2:
         raise ValueError(f"a map needs two residues or more, the query has {tokens.shape[1]}")
+    if names == (INVERSE,):
+        return inverse_features(tokens, weights)
     model = zero_sum(ridge(tokens, weights))
     given = dict(foreign or {}) | _published(tokens, names)
     maps = [_channel(name, _pair_map(name, model, tokens, weights, given)) for name in names]
     sites = _site_channels(tokens, weights)
-    scalars = np.array([np.log(weights.sum(dtype=np.float64)), np.log(tokens.shape[1])]) / 10
-    return Features(_compand(model), np.stack(maps, axis=1), sites, scalars.astype(np.float32))
+    return Features(_compand(model), np.stack(maps, axis=1), sites, _scalars(tokens, weights))
+
+
+def inverse_features(tokens: np.ndarray, weights: np.ndarray) -> Features:
+    """What trRosetta's networks read, `nets.experts.trrosetta_inputs`, in the form and letters of ours.
+
+    Parameters
+    ----------
+    tokens : int8 [N, L]
+    weights : float32 [N]
+
+    Returns
+    -------
+    Features
+        ``couplings`` float16 [P, q * q], blocks of the shrunk inverse covariance; ``maps`` float16 [P, 1],
+        its norms without the gap, APC with the zeros of the diagonal counted; ``sites`` float16
+        [L, 43 + q * q], as ever, and behind them the residue's own block.
+    """
+    length = tokens.shape[1]
+    inverse = shrunk_inverse(tokens, weights).reshape(length, Q, length, Q)
+    i, j = np.triu_indices(length, 1)
+    norm = np.empty((length, length))
+    blocks = np.empty((len(i), Q * Q), dtype=np.float16)
+    own = np.empty((length, Q * Q), dtype=np.float16)
+    begin = 0
+    for k in range(length):  # by rows: a second copy of the inverse would be the peak of a run
+        row = inverse[k].transpose(1, 0, 2)  # [L, q, q], letter of k first
+        norm[k] = np.sqrt(np.square(row[:, :GAP, :GAP], dtype=np.float64).sum(axis=(1, 2)))
+        own[k] = row[k].ravel()
+        blocks[begin : begin + length - 1 - k] = row[k + 1 :].reshape(-1, Q * Q)
+        begin += length - 1 - k
+    np.fill_diagonal(norm, 0.0)
+    mean = norm.sum(axis=0)
+    corrected = (norm - np.outer(mean, mean) / mean.sum())[i, j]
+    sites = np.hstack([_site_channels(tokens, weights), own])
+    return Features(blocks, corrected[:, None].astype(np.float16), sites, _scalars(tokens, weights))
+
+
+def _scalars(tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return (np.array([np.log(weights.sum(dtype=np.float64)), np.log(tokens.shape[1])]) / 10).astype(
+        np.float32
+    )
 
 
 def _pair_map(

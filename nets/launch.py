@@ -59,7 +59,7 @@ def train_dataset(
         A signal or the time came first; the next call goes on from there.
     CovarionError
     """
-    files, pair_maps = training_files(manifest, leave_out)
+    files, pair_maps = training_files(manifest, leave_out, settings.get("teacher", ""))
     if list(model.get("pair_maps", pair_maps)) != pair_maps:
         raise CovarionError(
             f"the network is to read the pair maps {', '.join(model['pair_maps'])}",

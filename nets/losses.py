@@ -39,3 +39,62 @@ def refiner_loss(
         contact_logit(chosen, contact_bins), (target < contact_bins).to(torch.float32)
     )
     return distance + contact_weight * contact
+
+
+def teacher_loss(
+    logits: Tensor, soft: Tensor, separation: Tensor, contact_bins: int, contact_weight: float
+) -> Tensor:
+    """`refiner_loss` against a teacher's distribution in place of true bins (Hinton et al. 2015).
+
+    Parameters
+    ----------
+    logits, separation, contact_bins, contact_weight
+        As `refiner_loss`.
+    soft : float32 [n, H, W, B]
+        Probability of each bin; zeros where the teacher says nothing. Residues without a place in the
+        structure count: the teacher knows no structure.
+
+    Returns
+    -------
+    float32 scalar
+    """
+    counts = (soft.sum(dim=-1) > 0) & (separation >= MIN_SEPARATION)
+    chosen, target = logits[counts], soft[counts]
+    if target.numel() == 0:
+        return logits.sum() * 0.0
+    distance = functional.cross_entropy(chosen, target)
+    contact = functional.binary_cross_entropy_with_logits(
+        contact_logit(chosen, contact_bins), target[:, :contact_bins].sum(dim=1).clamp(max=1)
+    )
+    return distance + contact_weight * contact
+
+
+def taught_loss(
+    logits: Tensor,
+    bins: Tensor,
+    soft: Tensor | None,
+    separation: Tensor,
+    contact_bins: int,
+    contact_weight: float,
+    share: float,
+) -> Tensor:
+    """True labels and a teacher's, mixed; true labels alone where there is no teacher.
+
+    Parameters
+    ----------
+    logits, bins, separation, contact_bins, contact_weight
+        As `refiner_loss`, of one example.
+    soft : float32 [1, H, W, B] or None
+        As `teacher_loss`; all zeros for an example that the teacher was not asked about.
+    share : float
+        Of the teacher, 0 to 1.
+
+    Returns
+    -------
+    float32 scalar
+    """
+    true = refiner_loss(logits, bins, separation, contact_bins, contact_weight)
+    if soft is None or not bool(soft.any()):
+        return true
+    taught = teacher_loss(logits, soft, separation, contact_bins, contact_weight)
+    return (1 - share) * true + share * taught

@@ -49,7 +49,9 @@ def verify(path: str | Path) -> None:
             raise CovarionError("a shard is not what was written", file=file, remedy=_REMEDY)
 
 
-def training_files(path: str | Path, leave_out: str = "") -> tuple[list[dict[str, str]], list[str]]:
+def training_files(
+    path: str | Path, leave_out: str = "", teacher: str = ""
+) -> tuple[list[dict[str, str]], list[str]]:
     """Examples of a data set, but for those of one homology cluster, and their pair maps.
 
     Parameters
@@ -58,6 +60,8 @@ def training_files(path: str | Path, leave_out: str = "") -> tuple[list[dict[str
         ``manifest.json``.
     leave_out : str
         Cluster that is left out; empty: none.
+    teacher : str
+        Published network whose soft labels are wanted; empty: none.
 
     Returns
     -------
@@ -68,15 +72,24 @@ def training_files(path: str | Path, leave_out: str = "") -> tuple[list[dict[str
     Raises
     ------
     CovarionError
-        As `load_manifest`, or the cluster to leave out is not there.
+        As `load_manifest`, or the cluster to leave out or the teacher is not there.
     """
     manifest, folder = load_manifest(path), Path(path).parent
     examples = manifest["examples"]
     if leave_out and leave_out not in {entry["cluster"] for entry in examples}:
         raise CovarionError("no such cluster to leave out", file=path, value=leave_out)
+    known = manifest.get("teacher", {}).get("name", "")
+    if teacher and teacher != known:
+        raise CovarionError(
+            f"a data set without labels of the teacher {teacher}",
+            file=path,
+            value=known or "no teacher",
+            remedy="write it with the same train: settings: teacher: snakemake dataset",
+        )
     files = [
         {name: entry[name] for name in ("protein", "cluster", "split", "key")}
         | {"path": str(folder / entry["shard"])}
+        | ({"teacher": str(folder / entry["shard"])} if teacher and entry.get("teacher") else {})
         for entry in examples
         if not leave_out or entry["cluster"] != leave_out
     ]

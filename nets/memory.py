@@ -19,6 +19,8 @@ def prediction_bytes(length: int, config: RefinerConfig) -> int:
     """Peak of `nets.predict.predict`: features, trunk, the bins four times (once an ensemble's), a strip."""
     strip = min(length**2, STRIP_PIXELS + length) * (9 * Q**2 + 100)
     held = (Q**2 // 2 + len(config.pair_maps)) * length**2
+    if config.architecture == "trrosetta":  # whole maps: ten copies of the trunk's, three of its 37 bins
+        held += Q**2 // 2 * length**2 + 4 * (9 * config.channels + 111) * length**2
     return INTERPRETER + NUMBA + TORCH + held + 4 * (config.channels + 4 * config.bins) * length**2 + strip
 
 

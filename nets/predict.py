@@ -10,7 +10,7 @@ import torch
 from data.errors import MapError
 from data.memory import domain_way, require_bytes
 from data.store import open_arrays, save_arrays
-from nets.card import acquaintance, closest
+from nets.card import acquaintance, closest, published_by
 from nets.checkpoint import Loaded, choose_device, load_refiner
 from nets.dataset import cut_pixels
 from nets.features import Features, compute_features
@@ -57,7 +57,8 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
     for start in range(0, length, step):
         rows = every[start : start + step]
         x[:, start : start + step] = model.embed(cut_pixels(features, rows, every).to(device))
-    logits = stream_trunk(model, x)[0].cpu()
+    # The norms of the other architecture average over whole maps: it is not streamed
+    logits = (stream_trunk(model, x) if isinstance(model, Refiner) else model.trunk(x))[0].cpu()
     return (logits + logits.transpose(0, 1)) / 2
 
 
@@ -150,7 +151,8 @@ def refine_file(
         What reports call them.
     protein, cluster : str
         Names in the protein table; ``learned`` says how the weights know them, see `nets.card.acquaintance`,
-        else what `nets.relatives.search_families` finds by sequence.
+        else what `nets.relatives.search_families` finds by sequence. ``published`` says what the weights have
+        from published networks, see `nets.card.published`.
     """
     torch.set_num_threads(threads)
     paths = [refiner] if isinstance(refiner, str) else list(refiner)
@@ -167,4 +169,5 @@ def refine_file(
         weights_sha256=" + ".join(loaded.sha256 for loaded in members),
         learned=closest([acquaintance(card, protein, cluster) for card in cards]) or kin["learned"],
         homology=json.dumps(kin),
+        published=published_by(members),
     )

@@ -24,6 +24,7 @@ from nets.config import BIN_EDGES, FEATURE_VERSION
 from nets.dataset import Example, array_name, check_split
 from nets.features import IDENTITY, QUANTUM
 from nets.losses import MIN_SEPARATION, UNRESOLVED
+from nets.teacher import ARRAY, common_teacher
 
 FORMAT = "covarion-dataset-1"
 SHARDS, MANIFEST, CARD = "shards", "manifest.json", "README.md"
@@ -72,16 +73,16 @@ def write_shards(
     check_split(examples)
     records = [(sources or {}).get(example.protein.split("~")[0], ()) for example in examples]
     entries = [_entry(*pair) for pair in zip(examples, records, strict=True)]
-    channels = _common_channels(examples)
+    channels = _common_channels(examples) | common_teacher(examples)
     _check_keys(entries)
-    paths = {entry["key"]: example.path for entry, example in zip(entries, examples, strict=True)}
+    parts = {entry["key"]: example for entry, example in zip(entries, examples, strict=True)}
     random.Random(seed).shuffle(entries)
     entries.sort(key=lambda entry: entry["split"])  # stable: the order within a split stays mixed
     _assign(entries, megabytes * 10**6)
     shards = []
     for name, group in groupby(entries, key=lambda entry: entry["shard"]):
         members = list(group)
-        _write_shard(folder / name, {entry["key"]: paths[entry["key"]] for entry in members})
+        _write_shard(folder / name, {entry["key"]: parts[entry["key"]] for entry in members})
         shards.append(_written(folder, name) | {"split": members[0]["split"]})
         logger.info("%s: %d examples, %d bytes", name, len(members), shards[-1]["bytes"])
     if card:
@@ -122,9 +123,9 @@ def _entry(example: Example, records: Sequence[str]) -> dict[str, Any]:
         "length": int(arrays["sites_0"].shape[0]),
         "sequences": depths,
         "neff": [round(value, 2) for value in neff],
-        "bytes": Path(example.path).stat().st_size,
+        "bytes": sum(Path(path).stat().st_size for path in (example.path, example.teacher) if path),
         "sources": [_source(path) for path in records],
-    }
+    } | ({"teacher": True} if example.teacher else {})
 
 
 def _source(path: str) -> dict[str, Any]:
@@ -172,11 +173,18 @@ def _assign(entries: Sequence[dict[str, Any]], most: int) -> None:
         entry["shard"] = f"{SHARDS}/{split}-{number:05d}.npz"
 
 
-def _write_shard(path: Path, members: Mapping[str, str]) -> None:
-    """Copy the arrays of example files into one, each under its example's key."""
+def _write_shard(path: Path, members: Mapping[str, Example]) -> None:
+    """Copy the arrays of example files into one, each under its example's key, soft labels behind them."""
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for key, source in members.items():
-            with open_arrays(source) as arrays:  # reads with checksums, unlike a mapping
+        for key, example in members.items():
+            with open_arrays(example.path) as arrays:  # reads with checksums, unlike a mapping
                 for name in arrays.keys():  # noqa: SIM118 (not a dict)
-                    with archive.open(f"{array_name(key, name)}.npy", "w", force_zip64=True) as stream:
-                        np.lib.format.write_array(stream, arrays[name], allow_pickle=False)
+                    _copy(archive, array_name(key, name), arrays[name])
+            if example.teacher:
+                with open_arrays(example.teacher) as arrays:
+                    _copy(archive, array_name(key, ARRAY), arrays[ARRAY])
+
+
+def _copy(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+        np.lib.format.write_array(stream, array, allow_pickle=False)

@@ -21,8 +21,9 @@ from nets.dataset import Example, by_cluster, check_split, content, example_at, 
 from nets.group import Group
 from nets.interrupt import Interrupt
 from nets.lineage import check_start, data_card, grown
-from nets.losses import refiner_loss
-from nets.model import Pixels, Refiner
+from nets.losses import taught_loss
+from nets.model import Pixels
+from nets.networks import network_of
 from nets.relatives import families_file, families_of, known_families, merged
 from nets.shipped import find_weights
 from nets.state import CHECKPOINT, read_state, write_state
@@ -78,10 +79,11 @@ class Trainer:
         self.config, self.settings, self.device = config, settings, torch.device(device)
         self.folder, self.readers, self.group = Path(folder), readers, group or Group()
         self._check_shares()
+        self._check_teacher(learned)
         begun = start.sha256 if start else ""
-        self.identity = digest([as_metadata(config), _numbers(settings), _fingerprints(examples), begun])
+        self.identity = digest([_numbers(config), _numbers(settings), _fingerprints(examples), begun])
         torch.manual_seed(settings.seed)
-        self.model = Refiner(config).to(self.device)
+        self.model = network_of(config).to(self.device)
         if start:
             check_start(start, config, self.tuning)
             self.model.load_state_dict(grown(start.model.state_dict(), self.model.state_dict()))
@@ -108,6 +110,14 @@ class Trainer:
                 "the crops of a step cannot be shared evenly",
                 value=f"batch {batch}, {size} processes",
                 remedy=f"make the batch a multiple of {size}",
+            )
+
+    def _check_teacher(self, learned: Sequence[Example]) -> None:
+        if self.settings.teacher and not any(example.teacher for example in learned):
+            raise CovarionError(
+                "no example has labels of the teacher",
+                value=self.settings.teacher,
+                remedy="write the data set with the same train: settings: teacher",
             )
 
     def run(self, deadline: float = math.inf, interrupted: Callable[[], object] = bool) -> bool:
@@ -143,13 +153,17 @@ class Trainer:
         crops = self._load(step)
         if self.device.type != "cuda":
             return crops
-        return [(pixels.pinned(), bins.pin_memory()) for pixels, bins in crops]
+        return [(pixels.pinned(), *(part.pin_memory() for part in labels)) for pixels, *labels in crops]
 
     def _load(self, step: int) -> list[tuple]:
         settings, group = self.settings, self.group
         numbers = range(step * settings.batch, (step + 1) * settings.batch)[group.rank :: group.size]
+        how: dict[str, Any] = {
+            "diagonal": self.config.architecture == "trrosetta",
+            "taught": self.config.bin_edges if settings.teacher else (),
+        }
         return [
-            random_crop(self._example(n), settings.crop, np.random.default_rng([settings.seed, 1, n]))
+            random_crop(self._example(n), settings.crop, np.random.default_rng([settings.seed, 1, n]), **how)
             for n in numbers
         ]
 
@@ -167,9 +181,9 @@ class Trainer:
         torch.manual_seed(settings.seed * 1_000_003 + self.step + self.group.rank * 1_000_000_007_003)
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * schedule(self.step, settings.steps)
-        for pixels, bins in stacked(crops, settings.micro_batch):
-            parts = self._losses(pixels, bins, more=len(losses) + len(bins) < len(crops), share=len(crops))
-            losses += parts
+        for pixels, *labels in stacked(crops, settings.micro_batch):
+            more = len(losses) + len(labels[0]) < len(crops)
+            losses += self._losses(pixels, *labels, more=more, share=len(crops))
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -180,20 +194,24 @@ class Trainer:
             mean += float(loss) / len(crops)
         self.history.append({"step": self.step, "loss": self.group.mean(mean)})
 
-    def _losses(self, pixels: Pixels, bins: torch.Tensor, more: bool, share: int) -> list[torch.Tensor]:
+    def _losses(
+        self, pixels: Pixels, bins: torch.Tensor, soft: torch.Tensor | None = None, *, more: bool, share: int
+    ) -> list[torch.Tensor]:
         """Losses of crops that pass at once; their gradients are added to those that are there.
 
         Each crop counts as 1 / `share`, so that the sum over a step is the gradient of the mean loss.
         """
         settings, half = self.settings, self.settings.precision == "bfloat16"
         pixels, bins = pixels.to(self.device), bins.to(self.device, non_blocking=True)
+        soft = None if soft is None else soft.to(self.device, non_blocking=True)
         with self.group.accumulating(self.network, more):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                 logits = self.network(pixels)
             losses = [
-                refiner_loss(
-                    logits[k : k + 1], bins[k : k + 1], pixels.separation[k : k + 1],
-                    self.config.contact_bins, settings.contact_weight,
+                taught_loss(
+                    logits[k : k + 1], bins[k : k + 1], None if soft is None else soft[k : k + 1],
+                    pixels.separation[k : k + 1], self.config.contact_bins, settings.contact_weight,
+                    settings.teacher_weight,
                 )
                 for k in range(len(bins))
             ]  # fmt: skip
@@ -218,9 +236,9 @@ class Trainer:
             logger.info("step %d of %d: mean loss %.4f", self.step, settings.steps, np.mean(losses))
             self.save()
 
-    def averaged(self) -> Refiner:
+    def averaged(self) -> Any:
         """The model with the running average of its weights, and the start's share, for evaluation."""
-        model = Refiner(self.config).to(self.device)
+        model = network_of(self.config).to(self.device)
         keep = self.settings.keep_start if self.begun else 0.0
         model.load_state_dict(
             {
@@ -260,10 +278,14 @@ class Trainer:
         return path
 
 
-def _numbers(settings: TrainConfig) -> dict[str, Any]:
+def _numbers(config: Any) -> dict[str, Any]:
     """Settings that a checkpoint must agree on; what later versions added counts where it is used."""
-    found = as_metadata(settings)
-    return {name: value for name, value in found.items() if (name, value) != ("micro_batch", 1)}
+    found = as_metadata(config)
+    return {name: value for name, value in found.items() if (name, value) not in _LATER.items()}
+
+
+# What was added to the settings after checkpoints had been written, and stands for what was done before
+_LATER = {"micro_batch": 1, "architecture": "refiner", "teacher": "", "teacher_weight": 0.5}
 
 
 def _fingerprints(examples: Sequence[Example]) -> list[list[str]]:
@@ -279,7 +301,7 @@ def schedule(step: int, steps: int) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def stacked(crops: Sequence[tuple], most: int) -> Iterator[tuple[Pixels, torch.Tensor]]:
+def stacked(crops: Sequence[tuple], most: int) -> Iterator[tuple]:
     """Crops that follow each other and have one size, as batches of up to `most`."""
     begin = 0
     while begin < len(crops):
@@ -287,7 +309,8 @@ def stacked(crops: Sequence[tuple], most: int) -> Iterator[tuple[Pixels, torch.T
         while end < min(begin + most, len(crops)) and crops[end][1].shape == crops[begin][1].shape:
             end += 1
         part = crops[begin:end]
-        yield Pixels.joined([pixels for pixels, _ in part]), torch.cat([bins for _, bins in part])
+        labels = (torch.cat(found) for found in zip(*(found for _, *found in part), strict=True))
+        yield Pixels.joined([pixels for pixels, *_ in part]), *labels
         begin = end
 
 

@@ -17,6 +17,11 @@ LEARNED = {
     "tuned-homologue": "were chosen and calibrated on a family homologous to this protein by sequence",
 }
 
+# What weights have from published networks (`published` of refined.npz)
+PUBLISHED = (
+    "published networks, {origin}, whose own training may hold any protein of the databases of their time"
+)
+
 
 @dataclass(frozen=True)
 class Style:

@@ -51,6 +51,8 @@ class Outcome:
         Address of its page, relative to the overview.
     learned : dict of str to str
         How the weights of a refined method know the protein, where they do (`report.methods.LEARNED`).
+    published : dict of str to str
+        What the weights of a refined method have from published networks, where they do.
     kin : Kinship or None
         What is known of homologues among the families behind the weights; None without refined maps.
     """
@@ -69,6 +71,7 @@ class Outcome:
     thumbnail: str = ""
     page: str = ""
     learned: dict[str, str] = field(default_factory=dict)
+    published: dict[str, str] = field(default_factory=dict)
     kin: Kinship | None = None
 
     @property
@@ -178,14 +181,19 @@ def _read_scores(folder: Path, outcome: Outcome) -> None:
             outcome.structure += " (predicted model)"
 
 
+_TOLD = ("weights", "learned", "homology", "published")  # of a refined map's weights
+
+
 def _read_learned(folder: Path, outcome: Outcome) -> None:
     kinships = []
     for path in sorted(folder.glob("refined*.npz")):
         with store.open_arrays(path) as arrays:
-            told = {name: arrays[name] for name in ("weights", "learned", "homology") if name in arrays}
+            told = {name: arrays[name] for name in _TOLD if name in arrays}
         kinships.append(read_kinship(path.stem, told, outcome.first_index))
         if (how := str(told.get("learned", ""))) in LEARNED:
             outcome.learned[path.stem] = how
+        if origin := str(told.get("published", "")):
+            outcome.published[path.stem] = origin
     outcome.kin = overall(kinships)
 
 

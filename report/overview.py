@@ -10,7 +10,7 @@ from data import scoring, store
 from data.errors import CovarionError
 from report import figures
 from report.memory import require_overview
-from report.methods import LEARNED, best_method, styles
+from report.methods import LEARNED, PUBLISHED, best_method, styles
 from report.outcomes import FAILED, FINISHED, INCOMPLETE, Outcome, read_outcomes, scored_methods
 from report.provenance import read_origins
 from report.rendering import flattened, render
@@ -69,7 +69,7 @@ def write_overview(
         looks=styles(methods),
         best=best_method(methods) if methods else "",
         sections=_sections(outcomes),
-        learned=_learned(outcomes),
+        learned=_learned(outcomes) + _published(outcomes),
         learned_words=LEARNED,
         kin_words=Counter(outcome.kin.word for outcome in outcomes if outcome.kin),
         by_depth=_by_depth(outcomes, methods),
@@ -133,6 +133,12 @@ def _learned(outcomes: list[Outcome]) -> list[str]:
         for (method, how), count in known.items()
         if count
     ]
+
+
+def _published(outcomes: list[Outcome]) -> list[str]:
+    """One warning a refined method whose weights have learned from published networks."""
+    known = {pair: None for outcome in outcomes for pair in outcome.published.items()}
+    return [f"The weights of {method} have learned from {PUBLISHED.format(origin=o)}." for method, o in known]
 
 
 def _by_depth(outcomes: list[Outcome], methods: list[str]) -> figures.Chart | None:

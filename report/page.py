@@ -16,7 +16,7 @@ from report.explain import Explained, explained, reason_masks
 from report.heading import at_identity, facts, headline, notes, purpose, structure_name
 from report.kin import read_kinship
 from report.memory import require_page
-from report.methods import LEARNED, MIN_SEPARATION, best_method, styles
+from report.methods import LEARNED, MIN_SEPARATION, PUBLISHED, best_method, styles
 from report.payload import Protein, json_text, load_protein, pack_protein, pack_repeats
 from report.picture import pack_structure
 from report.rendering import flattened, render
@@ -108,7 +108,11 @@ def _shown(subject: Protein, compared: dict[str, list[dict[str, Any]]]) -> dict[
         "repeat_words": repeat_words(repeats, subject.first_index),
         "tested": significant_couplings(subject),
         "weights": _weights_used(subject),
-        "learned": [acquaintance_text(name, arrays) for name, arrays in subject.refined.items()],
+        "learned": [
+            text(name, arrays)
+            for name, arrays in subject.refined.items()
+            for text in (acquaintance_text, published_text)
+        ],
         "kinships": [
             read_kinship(name, arrays, subject.first_index) for name, arrays in subject.refined.items()
         ],
@@ -263,6 +267,13 @@ def acquaintance_text(method: str, arrays: dict[str, np.ndarray]) -> str:
     how = LEARNED.get(str(arrays.get("learned", "")))
     warning = f"The weights of {method} ({weights}) {how}: its precision here says little about new proteins."
     return warning if how else ""
+
+
+def published_text(method: str, arrays: dict[str, np.ndarray]) -> str:
+    """What a reader must know where weights have learned from a published network; else nothing."""
+    origin = str(arrays.get("published", ""))
+    told = PUBLISHED.format(origin=origin)
+    return f"The weights of {method} have learned from {told}." if origin else ""
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import pytest
 from report_fixtures import NASTY, score_lines, write_protein
 
 from data.store import load_arrays, save_arrays, save_json, save_text
-from report.outcomes import read_outcomes, representatives
-from report.overview import mean_table, mean_text, summary_table, write_overview
-from report.page import write_page
+from report.outcomes import Outcome, read_outcomes, representatives
+from report.overview import _published, mean_table, mean_text, summary_table, write_overview
+from report.page import published_text, write_page
 from report.summary import COLUMNS
 
 FAILURE = {
@@ -269,3 +269,13 @@ def test_three_scored_proteins_are_drawn_by_depth(tmp_path):
     assert "Precision against depth" in three
     assert three.count("h0") == 6
     assert "Precision against depth" not in (tmp_path / "two.html").read_text()
+
+
+def test_weights_from_published_networks_are_told_once():
+    outcomes = [Outcome({"protein": n}, published={"refined-x": "trrosetta (teacher)"}) for n in ("a", "b")]
+    (told,) = _published([*outcomes, Outcome({"protein": "c"})])
+    assert told.startswith(
+        "The weights of refined-x have learned from published networks, trrosetta (teacher)"
+    )
+    assert published_text("refined-x", {"published": np.array("trrosetta (teacher)")}) == told
+    assert published_text("refined-x", {}) == published_text("refined-x", {"published": np.array("")}) == ""

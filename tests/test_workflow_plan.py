@@ -8,6 +8,7 @@ from workflow_fixtures import ROOT, write_table
 
 from data.errors import ConfigError, CovarionError, TableError
 from data.families import read_families
+from workflow.dataset_plan import DatasetPlan
 from workflow.plan import Plan, checked_config, source_digest
 from workflow.structure_files import local_input, structure_at
 
@@ -273,3 +274,73 @@ def test_several_base_urls_are_named_when_a_query_would_be_sent(config, tmp_path
         checked_config(config | {"fetch": {"base_urls": {"pfam": ["ftp://x"]}}})
     with pytest.raises(ConfigError, match="base_urls"):
         checked_config(config | {"fetch": {"base_urls": {"pfam": []}}})
+
+
+def test_an_ensemble_is_named_by_the_configuration(config):
+    config["refine"] = config["refine"] | {"weights": ["covarion-1", "default"]}
+    plan = Plan.from_config(copy.deepcopy(config))
+    files = plan.refiner_files("refined", "p1")
+    assert [path.rpartition("/")[2] for path in files] == [
+        "covarion-1.safetensors", "covarion-2.safetensors",
+    ]  # fmt: skip
+    assert plan.refiner_name("refined", "p1") == "covarion-1 + covarion-2"
+    for wrong, said in ((["default", "lost"], "lost"), (["default", "none"], "none"), ([], "refine/weights")):
+        config["refine"] = config["refine"] | {"weights": wrong}
+        with pytest.raises(CovarionError, match=said):
+            Plan.from_config(copy.deepcopy(config))
+
+
+def test_several_seeds_are_members_of_one_ensemble(config):
+    config["train"] = config["train"] | {"scheme": "leave-one-out", "seeds": [1, 7], "settings": {"steps": 5}}
+    plan = Plan.from_config(copy.deepcopy(config))
+    dataset = DatasetPlan(plan)
+    assert plan.folds == ["without-x", "without-y", "without-z"]
+    assert plan.trained_files("without-x") == [
+        f"{config['results']}/model/without-x~{seed}/weights.safetensors" for seed in (1, 7)
+    ]
+    assert plan.refiner_files("refined-trained", "p1") == plan.trained_files("without-x")
+    assert plan.refiner_name("refined-trained", "p1") == "trained in this run, without-x~1 + without-x~7"
+    assert dataset.training("without-x~7")["settings"] == {"steps": 5, "seed": 7}
+    assert dataset.training("without-x")["settings"] == {"steps": 5}
+    assert [dataset.left_out(run) for run in ("without-x~7", "without-x", "all~1", "all")] == [
+        "x",
+        "x",
+        "",
+        "",
+    ]
+    config["train"]["settings"]["seed"] = 3
+    with pytest.raises(ConfigError, match="one seed and several"):
+        Plan.from_config(config)
+
+
+def test_a_teacher_labels_what_is_learned_from(config):
+    config["train"] = config["train"] | {"scheme": "holdout", "simulated": 1}
+    assert not any(
+        "teacher" in entry for entry in Plan.from_config(copy.deepcopy(config)).training_files("all")
+    )
+    config["train"]["settings"] = {"teacher": "trrosetta", "teacher_weight": 0.3}
+    plan = Plan.from_config(copy.deepcopy(config))
+    asked = {e["protein"]: e["teacher"] for e in plan.training_files("all") if "teacher" in e}
+    assert asked == {name: f"{config['results']}/{name}/teacher.npz" for name in ("p1", "p2")}
+    dataset = DatasetPlan(plan)
+    assert set(asked.values()) < set(dataset.inputs)
+    assert dataset.teacher == "trrosetta"
+
+
+def test_a_published_start_is_named(config):
+    def plan_with(**train):
+        return DatasetPlan(Plan.from_config(config | {"train": config["train"] | train}))
+
+    model = {"architecture": "trrosetta", "pair_maps": ["inverse"]}
+    assert plan_with(start="trrosetta:3", model=model).start_file == [
+        f"{config['results']}/model/published/trrosetta-3.safetensors"
+    ]
+    assert plan_with().start_file == []
+    for train, said in (
+        ({"model": {"architecture": "trrosetta"}}, "inverse"),
+        ({"start": "trrosetta:3"}, "architecture"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            plan_with(**train)
+    with pytest.raises(CovarionError, match="trrosetta:6"):
+        _ = plan_with(start="trrosetta:6", model=model).start_file

@@ -1,11 +1,15 @@
 """What the data set is made from and what training is told: looked up by the rules of training."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from data.families import CLUSTER
 from nets.config import FEATURE_VERSION
+from nets.shipped import find_weights
 from workflow.plan import Plan
+
+PUBLISHED = re.compile("trrosetta:[1-5]")  # a published network as a start
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class DatasetPlan:
     @property
     def inputs(self) -> list[str]:
         """Files and folders that the data set is made from."""
-        files = {entry["path"] for entry in self.files if not entry["cluster"].startswith(CLUSTER)}
+        real = [entry for entry in self.files if not entry["cluster"].startswith(CLUSTER)]
+        files = {entry[name] for entry in real for name in ("path", "teacher") if name in entry}
         return [*sorted(files), *map(self.plan.fold_folder, self.plan.fold_batches)]
 
     @property
@@ -62,12 +67,28 @@ class DatasetPlan:
         return self._train.get("processes", 1)
 
     @property
-    def training(self) -> dict[str, Any]:
-        """What the weights depend on; how they are computed is no reason to train again."""
-        return {name: self._train[name] for name in ("model", "settings")}
+    def teacher(self) -> str:
+        """Published network whose distance distributions are labels too; empty: none."""
+        return self._train["settings"].get("teacher", "")
 
-    def left_out(self, fold: str) -> str:
+    def training(self, run: str) -> dict[str, Any]:
+        """What the weights of a run depend on; how they are computed is no reason to train again."""
+        settings = self._train["settings"]
+        if "~" in run:
+            settings = settings | {"seed": int(run.rpartition("~")[2])}
+        return {"model": self._train["model"], "settings": settings}
+
+    @property
+    def start_file(self) -> list[str]:
+        """Weights that training goes on from; [] where it starts at random."""
+        start = self._train.get("start", "")
+        if PUBLISHED.fullmatch(start):
+            return [f"{self.plan.config['results']}/model/published/{start.replace(':', '-')}.safetensors"]
+        return [str(find_weights(start))] if start else []
+
+    def left_out(self, run: str) -> str:
         """Cluster that a training run learns nothing from; empty for ``all``."""
+        fold = run.partition("~")[0]
         return "" if fold == "all" else fold.removeprefix("without-")
 
     @property

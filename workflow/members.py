@@ -224,7 +224,7 @@ def _computed(plan: Plan, protein: str) -> Iterator[Task]:
         read = {"0": [path for _, path in row.maps]} | tokens
         yield _task(plan, protein, "import_maps", read, {"0": result("foreign.npz")})
     for refiner in plan.refiners:
-        read = tokens | {"refiner": plan.refiner_file(refiner, protein)}
+        read = tokens | {"refiner": plan.refiner_files(refiner, protein)}
         more = {"wildcards": {"refiner": refiner}, "about": f"-{refiner}"}
         yield _task(plan, protein, "refine_contacts", read, {"0": result(f"{refiner}.npz")}, **more)
 

@@ -12,14 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data.errors import ConfigError, CovarionError
+from data.errors import ConfigError
 from data.families import CLUSTER, read_families, read_folds
 from data.query import uniprot_accession
 from data.registry import SOURCES, Source, base_addresses, parse_cell
 from data.search import PROGRAMS
 from data.table import ProteinRow, read_proteins
-from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig, as_metadata, from_metadata
-from nets.shipped import find_weights, weights_config
+from nets.config import INVERSE, PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig, TrainConfig, from_metadata
+from nets.shipped import find_weights
 from workflow.settings import SCHEMAS, checked_config
 from workflow.structure_files import local_input, structure_files
 
@@ -84,20 +84,31 @@ class Plan:
         ConfigError, MapError
         """
         train = self.config["train"]
-        if self.config["refine"]["weights"] != "none":
-            find_weights(self.config["refine"]["weights"])
+        for name in self.weights:
+            find_weights(name)
+        if train.get("seeds") and "seed" in train["settings"]:
+            raise ConfigError(
+                "one seed and several", file="config", place="train: settings: seed",
+                value=f"{train['settings']['seed']} beside seeds {train['seeds']}", remedy="leave one out",
+            )  # fmt: skip
         try:
-            model = RefinerConfig(
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in train["model"].items()}
-            )
+            model = from_metadata(RefinerConfig, train["model"])
+            from_metadata(TrainConfig, train["settings"])
         except ValueError as error:
             raise ConfigError(
-                "the model cannot be built", file="config", place="train: model", value=error
+                "the model cannot be built or trained", file="config", place="train: model", value=error
             ) from error
-        if unknown := sorted(set(model.pair_maps) - {*PAIR_MAPS, *TRROSETTA_MAPS}):
+        if train.get("start", "").startswith("trrosetta:") and model.architecture != "trrosetta":
+            raise ConfigError(
+                "a start of another architecture", file="config", place="train: start", value=train["start"],
+                remedy="set train: model: {architecture: trrosetta, pair_maps: [inverse]}",
+            )  # fmt: skip
+        if unknown := sorted(
+            set(model.pair_maps) - set(known_maps := (*PAIR_MAPS, *TRROSETTA_MAPS, INVERSE))
+        ):
             raise ConfigError(
                 "unknown pair maps", file="config", place="train: model: pair_maps",
-                value=", ".join(unknown), remedy=f"choose from {', '.join((*PAIR_MAPS, *TRROSETTA_MAPS))}",
+                value=", ".join(unknown), remedy=f"choose from {', '.join(known_maps)}",
             )  # fmt: skip
         known = [name for name, source in SOURCES.items() if source.base]
         if unknown := sorted(set(self.config["fetch"]["base_urls"]) - set(known)):
@@ -238,51 +249,56 @@ class Plan:
         return int(re.search(r"^VERSION = (\d+)", text, re.M).group(1))
 
     @property
+    def weights(self) -> list[str]:
+        """Names or paths of the weights that refine without training; of an ensemble all."""
+        said = self.config["refine"]["weights"]
+        names = [said] if isinstance(said, str) else list(said)
+        return [] if names == ["none"] else names
+
+    @property
     def refiners(self) -> list[str]:
         """Method names of the refined maps that the run makes."""
-        shipped = [] if self.config["refine"]["weights"] == "none" else [SHIPPED]
+        shipped = [SHIPPED] if self.weights else []
         trained = [] if self.config["train"]["scheme"] == "none" else [self.config["train"]["name"]]
         return shipped + trained
 
     def fold(self, protein: str) -> str:
-        """Training run whose weights score the protein: ``all``, or ``without-CLUSTER`` of its cluster."""
+        """What the weights that score the protein leave out: nothing (``all``) or ``without-CLUSTER``."""
         if self.config["train"]["scheme"] == "leave-one-out":
             return f"without-{self.cluster(protein)}"
         return "all"
 
     @property
     def folds(self) -> list[str]:
-        """Training runs that this configuration asks for; ``all`` where only the target asks."""
+        """Folds that this configuration asks for; ``all`` where only the target asks."""
         if self.config["train"]["scheme"] == "leave-one-out":
             return sorted({self.fold(name) for name in self.learnable})
         return ["all"]
 
     @cached_property
-    def _shipped(self) -> str:
-        return str(find_weights(self.config["refine"]["weights"]))
+    def _shipped(self) -> list[str]:
+        return [str(find_weights(name)) for name in self.weights]
 
-    def refiner_file(self, refiner: str, protein: str) -> str:
-        """Weights that make the map of this name for the protein."""
+    def runs(self, fold: str) -> list[str]:
+        """Training runs of a fold: one, or ``FOLD~SEED`` for each member of an ensemble."""
+        seeds = self.config["train"].get("seeds") or []
+        return [f"{fold}~{seed}" for seed in seeds] or [fold]
+
+    def trained_files(self, fold: str) -> list[str]:
+        """Weights of all training runs of a fold."""
+        return [f"{self.config['results']}/model/{run}/weights.safetensors" for run in self.runs(fold)]
+
+    def refiner_files(self, refiner: str, protein: str) -> list[str]:
+        """Weights that make the map of this name for the protein: one, or those of an ensemble."""
         if refiner == SHIPPED:
             return self._shipped
-        return f"{self.config['results']}/model/{self.fold(protein)}/weights.safetensors"
+        return self.trained_files(self.fold(protein))
 
     def refiner_name(self, refiner: str, protein: str) -> str:
-        """What a report calls these weights."""
+        """What a report calls these weights: all members of an ensemble."""
         if refiner == SHIPPED:
-            return Path(self._shipped).stem
-        return f"trained in this run, {self.fold(protein)}"
-
-    def refiner_config(self, refiner: str) -> RefinerConfig:
-        """Shape of the network that makes the map of this name; a usual one where its file cannot be read."""
-        train = self.config["train"]
-        name = self.config["refine"]["weights"] if refiner == SHIPPED else train.get("start", "")
-        model = {} if refiner == SHIPPED else train["model"]
-        try:
-            begun = as_metadata(weights_config(name)) if name else {}
-            return from_metadata(RefinerConfig, begun | model)
-        except (CovarionError, ValueError):  # the job is to say so
-            return RefinerConfig()
+            return " + ".join(Path(path).stem for path in self._shipped)
+        return f"trained in this run, {' + '.join(self.runs(self.fold(protein)))}"
 
     @property
     def example_settings(self) -> dict[str, Any]:
@@ -293,12 +309,6 @@ class Plan:
             "pair_maps": list(train["model"].get("pair_maps", RefinerConfig().pair_maps)),
             "seed": self.config["seed"],
         }
-
-    @property
-    def start_file(self) -> list[str]:
-        """Weights that training goes on from; [] where it starts at random."""
-        start = self.config["train"].get("start", "")
-        return [str(find_weights(start))] if start else []
 
     def map_files(self, protein: str) -> list[str]:
         """Files whose maps are scored."""
@@ -340,9 +350,11 @@ class Plan:
     def training_files(self, fold: str) -> list[dict[str, str]]:
         """Examples of a training run: protein, path, cluster and split of each file."""
         files = []
+        teacher = self.config["train"]["settings"].get("teacher", "")
         for name, split in self.learners(fold):
             common = {"cluster": self.cluster(name), "split": split}
-            files.append({"protein": name, "path": self.result(name, "dataset.npz")} | common)
+            taught = {"teacher": self.result(name, "teacher.npz")} if teacher and split == "train" else {}
+            files.append({"protein": name, "path": self.result(name, "dataset.npz")} | common | taught)
             simulated = self.config["train"]["simulated"] if split == "train" else 0
             files += [
                 {"protein": f"{name}~{k}", "path": self.result(name, f"simulated-{k}.npz")} | common

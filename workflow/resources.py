@@ -16,12 +16,13 @@ from data.memory import structures_bytes, text_size
 from data.store import open_arrays
 from dca.memory import predicted_bytes
 from nets.config import RefinerConfig
-from nets.memory import example_bytes, refinement_bytes
+from nets.memory import TORCH, example_bytes, refinement_bytes
 from report.memory import overview_bytes
 
 NESTED_MB = 370  # the Snakemake that runs a job on its node, resident beside the job itself
 START_MB = 330  # Python, its libraries, and numba where it has to compile
 _ROOM = 1.25
+_TEACHER_PIXEL = 12_000  # bytes per squared column that a published network and its inputs hold
 
 Sizes = Sequence[tuple[int, int]]
 
@@ -116,9 +117,20 @@ def overview_mb(proteins: int) -> float:
     return _ROOM * overview_bytes(proteins) / 1e6
 
 
-def refinement_seconds(sizes: Sizes, threads: int = 1) -> float:
-    """Time to compute features and to refine, one alignment after the other."""
-    work = sum(1e-3 * length**2 + 1e-9 * length * rows**2 for rows, length in sizes)
+def refinement_seconds(sizes: Sizes, threads: int = 1, members: int = 1) -> float:
+    """Time to compute features and to refine by all members of an ensemble, one alignment after the other."""
+    work = sum(1e-3 * members * length**2 + 1e-9 * length * rows**2 for rows, length in sizes)
+    return 60 * len(sizes) + work / threads
+
+
+def teacher_mb(sizes: Sizes) -> float:
+    """Memory of the largest alignment's inverse covariance, input channels and pass, MB."""
+    return TORCH / 1e6 + max((_TEACHER_PIXEL * length**2 for _, length in sizes), default=0) / 1e6
+
+
+def teacher_seconds(sizes: Sizes, threads: int = 1) -> float:
+    """Time of five published networks, 0.1 TFLOP each at L = 100."""
+    work = sum(1e-2 * length**2 + 1e-9 * length * rows**2 for rows, length in sizes)
     return 60 * len(sizes) + work / threads
 
 

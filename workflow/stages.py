@@ -92,10 +92,11 @@ def refine_contacts(job: Any) -> None:
     from nets.predict import refine_file
 
     set_threads(job.threads)
+    refiner = job.input.refiner  # of a batch always a list, of a job of its own a path where there is one
     refine_file(
         job.input.alignment,
         job.output[0],
-        refiner=job.input.refiner,
+        refiner=refiner if isinstance(refiner, str) else list(refiner),
         name=job.params.name,
         device=job.params.device,
         threads=job.threads,

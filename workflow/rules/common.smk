@@ -12,6 +12,7 @@ from workflow import resources as needs
 from workflow.batches import Batches
 from workflow.journal import NAME as JOURNAL
 from workflow.members import ARGUMENTS
+from workflow.networks import member_configs
 from workflow.plan import Plan, source_digest
 from workflow.progress import Remaining
 from workflow.structure_files import local_input, structure_at
@@ -53,7 +54,7 @@ def one_of(names):
 wildcard_constraints:
     protein=one_of(PLAN.names),
     refiner="refined(-[a-z0-9-]+)?",
-    fold="all|without-[A-Za-z0-9_.-]+",
+    fold="(all|without-[A-Za-z0-9_.-]+)(~[0-9]+)?",
     nth="(~[0-9]+)?",
     k="[0-9]+",
     batch="[0-9]+",
@@ -117,7 +118,7 @@ def inference_time(wildcards, input, attempt, threads):
 
 def networks(names):
     """Shapes of the networks behind refined maps of these names."""
-    return [PLAN.refiner_config(name) for name in names]
+    return [shape for name in names for shape in member_configs(PLAN, name)]
 
 
 def refinement_memory(wildcards, input, attempt):
@@ -140,7 +141,18 @@ def overview_memory(wildcards, attempt):
 
 
 def refinement_time(wildcards, input, attempt, threads):
-    return needs.minutes(needs.refinement_seconds(sizes_of(input), threads), attempt)
+    members = len(networks([wildcards.refiner]))
+    return needs.minutes(
+        needs.refinement_seconds(sizes_of(input), threads, members), attempt
+    )
+
+
+def teacher_memory(wildcards, input, attempt):
+    return needs.memory_mb(needs.teacher_mb(sizes_of(input)), attempt)
+
+
+def teacher_time(wildcards, input, attempt, threads):
+    return needs.minutes(needs.teacher_seconds(sizes_of(input), threads), attempt)
 
 
 def gpu_to_train(name):
@@ -180,7 +192,7 @@ def batch_time(wildcards, attempt, threads):
     sizes, methods = largest_members(wildcards.part), config["dca"]["methods"]
     return needs.minutes(
         needs.inference_seconds(sizes, methods, threads)
-        + needs.refinement_seconds(sizes, threads),
+        + needs.refinement_seconds(sizes, threads, len(networks(PLAN.refiners))),
         attempt,
     )
 

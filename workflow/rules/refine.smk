@@ -1,6 +1,8 @@
 # Reads:  alignment.npz, weights.npz, truth.npz, provenance and the shipped weights.
-# Writes: refined.npz (and NAME.npz of weights trained here), dataset.npz, results/dataset/, results/model/FOLD/.
-# Steps:  features at several depths, simulated families, the data set in shards, training, prediction.
+# Writes: refined.npz (and NAME.npz of weights trained here), dataset.npz, teacher.npz, results/dataset/,
+#         results/model/FOLD/ (FOLD~SEED/ of an ensemble's members).
+# Steps:  features at several depths, a teacher's labels, simulated families, the data set in shards, training,
+#         prediction.
 
 from workflow.dataset_plan import DatasetPlan
 
@@ -14,7 +16,7 @@ rule dataset:
 
 rule train:
     input:
-        [f"{RESULTS}/model/{fold}/weights.safetensors" for fold in PLAN.folds],
+        [path for fold in PLAN.folds for path in PLAN.trained_files(fold)],
 
 
 rule build_dataset:
@@ -38,6 +40,27 @@ rule build_dataset:
         version=DATASET.version,
     script:
         "../scripts/build_dataset.py"
+
+
+rule ask_teacher:
+    input:
+        alignment=f"{RESULTS}/{{protein}}/alignment.npz",
+    output:
+        DATASET.kept(f"{RESULTS}/{{protein}}/teacher.npz", temp),
+    log:
+        f"{RESULTS}/{{protein}}/logs/ask_teacher.log",
+    benchmark:
+        f"{RESULTS}/{{protein}}/benchmarks/ask_teacher.tsv"
+    conda:
+        "../envs/covarion.yaml"
+    threads: 1
+    resources:
+        mem_mb=teacher_memory,
+        runtime=teacher_time,
+    params:
+        teacher=DATASET.teacher,
+    script:
+        "../scripts/ask_teacher.py"
 
 
 rule simulate_family:
@@ -113,11 +136,28 @@ rule shard_dataset:
         "../scripts/shard_dataset.py"
 
 
+rule write_published:
+    output:
+        f"{RESULTS}/model/published/trrosetta-{{k}}.safetensors",
+    log:
+        f"{RESULTS}/model/logs/write_published-{{k}}.log",
+    benchmark:
+        f"{RESULTS}/model/benchmarks/write_published-{{k}}.tsv"
+    conda:
+        "../envs/covarion.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 2000 * attempt,
+        runtime=10,
+    script:
+        "../scripts/write_published.py"
+
+
 rule train_refiner:
     input:
         manifest=f"{RESULTS}/dataset/manifest.json",
         shards=f"{RESULTS}/dataset/shards",
-        start=lambda w: PLAN.start_file,
+        start=lambda w: DATASET.start_file,
     output:
         f"{RESULTS}/model/{{fold}}/weights.safetensors",
         f"{RESULTS}/model/{{fold}}/weights.families.tsv",
@@ -135,8 +175,8 @@ rule train_refiner:
         gres=gpu_to_train("gres"),
     params:
         leave_out=lambda w: DATASET.left_out(w.fold),
-        start=PLAN.start_file,
-        train=DATASET.training,
+        start=DATASET.start_file,
+        train=lambda w: DATASET.training(w.fold),
         device=config["refine"]["device"],
     script:
         "../scripts/train_refiner.py"
@@ -145,7 +185,7 @@ rule train_refiner:
 rule refine_contacts:
     input:
         alignment=f"{RESULTS}/{{protein}}/alignment.npz",
-        refiner=lambda w: PLAN.refiner_file(w.refiner, w.protein),
+        refiner=lambda w: PLAN.refiner_files(w.refiner, w.protein),
     output:
         f"{RESULTS}/{{protein}}/{{refiner}}.npz",
     log:
