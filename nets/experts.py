@@ -32,12 +32,8 @@ logger = logging.getLogger(__name__)
 TRROSETTA_FILE = "tr-rosetta-pytorch:tr_rosetta_pytorch/models/models.tar.gz"
 TRROSETTA_LETTERS = "ARNDCQEGHILKMFPSTWYV-"
 DISTANCE_BINS = 37  # the first: beyond 20 angstrom; then 2 to 20 angstrom in half steps
-BLOCKS, WIDTH, DILATIONS, DROPOUT = (
-    TRROSETTA.blocks,
-    TRROSETTA.channels,
-    TRROSETTA.dilations,
-    TRROSETTA.dropout,
-)
+BLOCKS, WIDTH, DILATIONS = TRROSETTA.blocks, TRROSETTA.channels, TRROSETTA.dilations
+DROPOUT = TRROSETTA.dropout
 INPUTS = Q * Q + 1 + 2 * (2 * Q)
 LARGEST = 40_000_000  # bytes of one network's file
 

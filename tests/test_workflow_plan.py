@@ -9,6 +9,7 @@ from workflow_fixtures import ROOT, write_table
 from data.errors import ConfigError, CovarionError, TableError
 from data.families import read_families
 from workflow.dataset_plan import DatasetPlan
+from workflow.networks import member_configs
 from workflow.plan import Plan, checked_config, source_digest
 from workflow.structure_files import local_input, structure_at
 
@@ -341,6 +342,17 @@ def test_a_published_start_is_named(config):
         ({"start": "trrosetta:3"}, "architecture"),
     ):
         with pytest.raises(ConfigError, match=said):
-            plan_with(**train)
+            _ = plan_with(**train).start_file
     with pytest.raises(CovarionError, match="trrosetta:6"):
         _ = plan_with(start="trrosetta:6", model=model).start_file
+
+
+def test_shapes_of_all_members_are_known_before_they_are_there(config):
+    config["train"] = config["train"] | {
+        "scheme": "holdout", "start": "trrosetta:1", "seeds": [1, 2],
+        "model": {"architecture": "trrosetta", "pair_maps": ["inverse"]},
+    }  # fmt: skip
+    config["refine"] = config["refine"] | {"weights": ["covarion-1", "covarion-2"]}
+    plan = Plan.from_config(config)
+    assert [shape.blocks for shape in member_configs(plan, "refined-trained")] == [61, 61]
+    assert [shape.channels for shape in member_configs(plan, "refined")] == [64, 64]

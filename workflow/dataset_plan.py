@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from data.errors import ConfigError
 from data.families import CLUSTER
 from nets.config import FEATURE_VERSION
 from nets.shipped import find_weights
@@ -80,9 +81,19 @@ class DatasetPlan:
 
     @property
     def start_file(self) -> list[str]:
-        """Weights that training goes on from; [] where it starts at random."""
+        """Weights that training goes on from; [] where it starts at random.
+
+        Raises
+        ------
+        ConfigError, MapError
+        """
         start = self._train.get("start", "")
         if PUBLISHED.fullmatch(start):
+            if self._train["model"].get("architecture") != "trrosetta":
+                raise ConfigError(
+                    "a start of another architecture", file="config", place="train: start", value=start,
+                    remedy="set train: model: {architecture: trrosetta, pair_maps: [inverse]}",
+                )  # fmt: skip
             return [f"{self.plan.config['results']}/model/published/{start.replace(':', '-')}.safetensors"]
         return [str(find_weights(start))] if start else []
 

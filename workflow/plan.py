@@ -98,14 +98,8 @@ class Plan:
             raise ConfigError(
                 "the model cannot be built or trained", file="config", place="train: model", value=error
             ) from error
-        if train.get("start", "").startswith("trrosetta:") and model.architecture != "trrosetta":
-            raise ConfigError(
-                "a start of another architecture", file="config", place="train: start", value=train["start"],
-                remedy="set train: model: {architecture: trrosetta, pair_maps: [inverse]}",
-            )  # fmt: skip
-        if unknown := sorted(
-            set(model.pair_maps) - set(known_maps := (*PAIR_MAPS, *TRROSETTA_MAPS, INVERSE))
-        ):
+        known_maps = (*PAIR_MAPS, *TRROSETTA_MAPS, INVERSE)
+        if unknown := sorted(set(model.pair_maps) - set(known_maps)):
             raise ConfigError(
                 "unknown pair maps", file="config", place="train: model: pair_maps",
                 value=", ".join(unknown), remedy=f"choose from {', '.join(known_maps)}",

@@ -127,7 +127,8 @@ def refinement_memory(wildcards, input, attempt):
 
 
 def example_memory(wildcards, input, attempt):
-    size = needs.example_mb(sizes_of(input), config["train"]["depths"])
+    own = config["train"]["model"].get("architecture") == "trrosetta"  # in 16 bits, not 8
+    size = needs.example_mb(sizes_of(input), config["train"]["depths"] * (1 + own))
     return needs.memory_mb(size, attempt)
 
 
@@ -141,7 +142,8 @@ def overview_memory(wildcards, attempt):
 
 
 def refinement_time(wildcards, input, attempt, threads):
-    members = len(networks([wildcards.refiner]))
+    refiner = wildcards.get("refiner")  # an example has features alone
+    members = len(networks([refiner])) if refiner else 1
     return needs.minutes(
         needs.refinement_seconds(sizes_of(input), threads, members), attempt
     )
