@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from nets.chain import ChainPrior, fit_reference, with_chain
 from nets.dataset import Example
 from nets.losses import UNRESOLVED
-from nets.model import Refiner
+from nets.model import Refiner, contact_logit
 from nets.predict import distance_logits
 from nets.probability import IDENTITY, RANGES, depth_of
 
@@ -18,14 +18,14 @@ LONGEST_LOOK = 330
 
 
 def packed_contact_logits(
-    model: Refiner, example: Example, k: int
+    model: Refiner, example: Example, k: int, chain: ChainPrior | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Uncalibrated contact log odds, contact (1, 0, or -1 unresolved) and separation of the packed pairs."""
     features, bins = example.read(k)
     upper = np.triu_indices(features.length, 1)
-    near = distance_logits(model, features)
-    contact = near[..., : model.config.contact_bins], near[..., model.config.contact_bins :]
-    logit = (torch.logsumexp(contact[0], -1) - torch.logsumexp(contact[1], -1)).numpy()[upper]
+    logits = distance_logits(model, features)
+    odds = contact_logit(logits, model.config.contact_bins).numpy().astype(np.float64)
+    logit = with_chain(odds, logits.numpy(), model.config.bin_edges, chain)[upper]
     truth = np.where(bins == UNRESOLVED, -1, bins < model.config.contact_bins)
     return logit, truth, upper[1] - upper[0]
 
@@ -59,7 +59,20 @@ def _long_precision(
     return float(truth[chosen][best].mean()) if best.size else float("nan")
 
 
-def fit_calibration(model: Refiner, examples: Sequence[Example]) -> list[list[float]]:
+def fit_chain(model: Refiner, examples: Sequence[Example], weight: float) -> ChainPrior | None:
+    """What the network expects in the mean over tuning families and their depths, for `nets.chain`.
+
+    None without a weight or without tuning families.
+    """
+    if not weight or not examples:
+        return None
+    maps = (distance_logits(model, e.read(k)[0]).numpy() for e in examples for k in range(e.depths()))
+    return ChainPrior(weight, fit_reference(maps, model.config.bins)).checked(model.config.bins)
+
+
+def fit_calibration(
+    model: Refiner, examples: Sequence[Example], chain: ChainPrior | None = None
+) -> list[list[float]]:
     """Logistic regression of contact on the log odds and the depth of the alignment, for each range.
 
     With n = log(Neff / 300), the calibrated log odds are exp(a + b n) odds + c + d n: how far the network may
@@ -81,7 +94,7 @@ def fit_calibration(model: Refiner, examples: Sequence[Example]) -> list[list[fl
         depths = example.depths()
         for k in range(depths):
             neff = example.read(k)[0].neff
-            logit, truth, separation = packed_contact_logits(model, example, k)
+            logit, truth, separation = packed_contact_logits(model, example, k, chain)
             for part, (low, high) in zip(parts, RANGES, strict=True):
                 chosen = (truth >= 0) & (separation >= low) & (separation < high)
                 if chosen.any():

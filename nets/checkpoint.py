@@ -15,6 +15,7 @@ from data.errors import MapError
 from data.limits import memory_bound, require_file
 from data.store import atomic_path, sha256
 from nets.card import acquaintance
+from nets.chain import ChainPrior
 from nets.config import RefinerConfig, as_metadata, from_metadata
 from nets.networks import network_of
 from nets.probability import RANGES
@@ -35,6 +36,8 @@ class Loaded:
         What it was trained on; see ``nets/pretrained/*.md``.
     name, sha256 : str
         Name or path that it was asked by, and the checksum of its file.
+    chain : ChainPrior or None
+        Whether and how contacts are held against folded chains, see `nets.chain`.
     """
 
     model: Any
@@ -42,6 +45,7 @@ class Loaded:
     card: dict[str, Any]
     name: str
     sha256: str
+    chain: ChainPrior | None = None
 
 
 def save_weights(
@@ -50,9 +54,11 @@ def save_weights(
     config: RefinerConfig,
     calibration: list[list[float]],
     card: dict[str, Any],
+    chain: ChainPrior | None = None,
 ) -> None:
     """Write weights that open without any other file."""
     metadata = {"config": as_metadata(config), "calibration": calibration, "card": card}
+    metadata |= {"chain": as_metadata(chain)} if chain else {}
     with atomic_path(path) as temporary:
         save_file(
             {name: tensor.contiguous() for name, tensor in tensors.items()},
@@ -111,7 +117,8 @@ def _load(path: Path, name: str, device: str) -> Loaded:
         raise ValueError(f"{len(calibration)} calibrations where {len(RANGES)} are needed, or no data card")
     acquaintance(metadata["card"], "")  # a card that cannot be read is found here
     shown = path.stem if path.parent == PRETRAINED else str(name)
-    return Loaded(model.to(device).eval(), calibration, metadata["card"], shown, sha256(path))
+    chain = ChainPrior(**metadata["chain"]).checked(config.bins) if "chain" in metadata else None
+    return Loaded(model.to(device).eval(), calibration, metadata["card"], shown, sha256(path), chain)
 
 
 def _shape(tensors: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:

@@ -168,6 +168,9 @@ class TrainConfig:
         Published network whose distance distributions are labels too (`nets.teacher`); empty: none.
     teacher_weight : float
         Share of the teacher's labels in the loss, where there are any.
+    chain : float
+        Weight of folded chains in the finished weights, see `nets.chain`; 0 leaves them out. It takes tuning
+        families to know what the network expects in the mean.
     """
 
     steps: int = 3000
@@ -186,6 +189,7 @@ class TrainConfig:
     micro_batch: int = 1
     teacher: str = ""
     teacher_weight: float = 0.5
+    chain: float = 0.0
 
     def __post_init__(self) -> None:
         if self.teacher not in ("", *TEACHERS):

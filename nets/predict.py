@@ -11,6 +11,7 @@ from data.errors import MapError
 from data.memory import domain_way, require_bytes
 from data.store import open_arrays, save_arrays
 from nets.card import acquaintance, closest, published_by
+from nets.chain import with_chain
 from nets.checkpoint import Loaded, choose_device, load_refiner
 from nets.dataset import cut_pixels
 from nets.features import Features, compute_features
@@ -86,6 +87,7 @@ def predict(loaded: Loaded, features: Features) -> Prediction:
     logits = distance_logits(loaded.model, features)
     distance = torch.softmax(logits, dim=-1).numpy()
     odds = contact_logit(logits, config.contact_bins).numpy().astype(np.float64)
+    odds = with_chain(odds, logits.numpy(), config.bin_edges, loaded.chain)
     separation = np.abs(np.subtract.outer(np.arange(len(odds)), np.arange(len(odds))))
     contact = calibrated(odds, separation, features.neff, loaded.calibration).astype(np.float32)
     np.fill_diagonal(contact, 0.0)

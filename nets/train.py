@@ -14,7 +14,7 @@ from data.errors import CovarionError, TrainingStopped
 from data.families import CLUSTER
 from data.homology import save_families
 from nets.ahead import Ahead
-from nets.calibrate import fit_calibration, tuning_scores
+from nets.calibrate import fit_calibration, fit_chain, tuning_scores
 from nets.checkpoint import Loaded, choose_device, digest, load_refiner, save_weights
 from nets.config import RefinerConfig, TrainConfig, as_metadata, from_metadata
 from nets.dataset import Example, by_cluster, check_split, content, example_at, random_crop
@@ -272,9 +272,11 @@ class Trainer:
         """Calibrate on the tuning families and write ``weights.safetensors`` with its data card."""
         path = self.folder / "weights.safetensors"
         model = self.averaged()
-        calibration = fit_calibration(model, self.tuning)
+        chain = fit_chain(model, self.tuning, self.settings.chain)
+        calibration = fit_calibration(model, self.tuning, chain)
         halves = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
-        save_weights(path, halves, self.config, calibration, card | {"training": as_metadata(self.settings)})
+        card = card | {"training": as_metadata(self.settings)}
+        save_weights(path, halves, self.config, calibration, card, chain)
         return path
 
 
@@ -285,7 +287,7 @@ def _numbers(config: Any) -> dict[str, Any]:
 
 
 # What was added to the settings after checkpoints had been written, and stands for what was done before
-_LATER = {"micro_batch": 1, "architecture": "refiner", "teacher": "", "teacher_weight": 0.5}
+_LATER = {"micro_batch": 1, "architecture": "refiner", "teacher": "", "teacher_weight": 0.5, "chain": 0.0}
 
 
 def _fingerprints(examples: Sequence[Example]) -> list[list[str]]:
@@ -371,5 +373,5 @@ def train_refiner(
         families = [*(known_families(find_weights(start)) if start else []), *families_of(examples)]
         save_families(families_file(out), merged(families))
         # Weights that are whole need no checkpoint: asked for again, they are trained again.
-        (folder / CHECKPOINT).unlink()
+        (folder / CHECKPOINT).unlink(missing_ok=True)  # none where no step was taken
     trainer.group.any(False)  # the others wait for the first

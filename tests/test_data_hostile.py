@@ -270,6 +270,8 @@ WRONG_WEIGHTS = {
     "calibration of nothing": {"calibration": "[[0, 0]]"},
     "calibration that is no number": {"calibration": "[[NaN, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]"},
     "no card": {"card": "3"},
+    "chains without a reference": {"chain": '{"weight": 1}'},
+    "chains of nothing": {"chain": '{"weight": 1, "reference": [[]]}'},
     "deep card": {"card": "[" * 10**5},
 }
 

@@ -134,6 +134,25 @@ def test_training_goes_on_from_weights(examples, tmp_path, caplog):
     assert learned_clusters(after.card) == {"c0", "c1", "c2", "c3"}
 
 
+def test_no_step_at_all_fits_chains_and_calibration_of_a_start(examples, tmp_path):
+    first = Trainer(examples, MODEL, settings(steps=4), tmp_path / "first")
+    first.run()
+    path = first.finish(data_card(examples))
+    out, files = tmp_path / "second" / "weights.safetensors", [vars(example) for example in examples]
+    train_refiner(files, out, {}, {"steps": 0, "chain": 0.4}, "cpu", 1, start=str(path))
+    begun, after = load_refiner(str(path)), load_refiner(str(out))
+    assert begun.chain is None
+    assert after.chain.weight == 0.4
+    for name, value in begun.model.state_dict().items():
+        torch.testing.assert_close(after.model.state_dict()[name], value, rtol=0, atol=0)
+    tuning = next(e for e in examples if e.split == "tune")
+    plain = packed_contact_logits(after.model, tuning, 0)[0]
+    assert np.abs(packed_contact_logits(after.model, tuning, 0, after.chain)[0] - plain).max() > 0.01
+    untuned = [entry for entry in files if entry["split"] == "train"]
+    train_refiner(untuned, out, {}, {"steps": 0, "chain": 0.4}, "cpu", 1, start=str(path))
+    assert load_refiner(str(out)).chain is None  # nothing to know the mean from
+
+
 def test_what_is_kept_of_the_start(examples, tmp_path):
     first = Trainer(examples, MODEL, settings(steps=2), tmp_path / "first")
     first.run()
