@@ -14,10 +14,9 @@ from scipy.sparse.csgraph import shortest_path
 from scipy.special import expit, logit
 
 from dca.accelerate import in_parallel, jit
-from nets.config import SEPARATION_STARTS
+from nets.config import CHAIN_STEPS, CHAINS, SEPARATION_STARTS
 
-CHAINS = 8
-STEPS = 400
+_GROUP = 4  # chains that share the reading of the potential; threads share the groups
 _HOLD = 0.6  # share of the steps after which the chain is no longer annealed, and contacts are counted
 _SPREAD = 6.0  # angstrom, of the starts around the common one
 _NOISE = 0.15  # angstrom per step, of a chain that is no longer annealed about a third of it
@@ -26,6 +25,7 @@ _OVERLAP, _STIFF = 3.8, 20.0  # C-beta atoms do not come nearer; force in 1 / an
 _BOND, _TIE = 7.0, 10.0  # and those of neighbours are no further apart
 _FLOOR = 0.05  # of a frequency: nothing is impossible after so few runs
 _NEAREST, _FURTHEST = 3.5, 22.0  # angstrom, stand for the first and the last, open bin
+_GRID = 4  # steps per angstrom at which the pieces of the potential are looked up
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,6 @@ def with_chain(
     return found
 
 
-def chain_bytes(length: int, bins: int) -> int:
-    """Memory of `contact_frequency` at its peak: energies, frequencies, noise, matrices of the start."""
-    pairs = length * (length - 1) // 2
-    return pairs * (4 * CHAINS + 8 * 4 * bins) + 12 * CHAINS * STEPS * length + 6 * 8 * length**2
-
-
 def contact_frequency(
     logits: np.ndarray, edges: Sequence[float], reference: np.ndarray, seed: int = 1
 ) -> np.ndarray:
@@ -154,14 +148,25 @@ def contact_frequency(
     knots = np.array([_NEAREST, *(np.array(edges[1:-2]) + np.array(edges[2:-1])) / 2, _FURTHEST])
     chances = _log_softmax(logits[upper])
     energy = np.log(reference)[separation_class(upper[1] - upper[0])] - chances
-    slopes = (np.diff(energy, axis=1) / np.diff(knots)).astype(np.float32)
+    slopes, piece = _pieces(energy, knots)
     middle = _embedded(np.exp(chances) @ knots, length)
     rng = np.random.default_rng(seed)
     places = (middle + rng.normal(0, _SPREAD, (CHAINS, length, 3))).astype(np.float32)
-    noise = rng.standard_normal((CHAINS, STEPS, length, 3), dtype=np.float32)
+    noise = rng.standard_normal((CHAINS, CHAIN_STEPS, length, 3), dtype=np.float32)
     near = np.zeros((CHAINS, len(chances)), np.float32)
-    in_parallel(_run_chains, CHAINS, places, slopes, knots.astype(np.float32), noise, near)
+    in_parallel(_run_groups, CHAINS // _GROUP, places, slopes, piece, noise, near)
     return near.mean(0, dtype=np.float64)
+
+
+def _pieces(energy: np.ndarray, knots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes between the knots, flat outside of them [P, B + 1], and which one holds on a grid of distances.
+
+    The grid is finer than the bins of the shipped weights, whose knots lie on it; other knots move to it.
+    """
+    slopes = np.zeros((len(energy), len(knots) + 1), np.float32)
+    slopes[:, 1:-1] = np.diff(energy, axis=1) / np.diff(knots)
+    grid = (np.arange(int(np.ceil(_FURTHEST * _GRID)) + 1) + 0.5) / _GRID
+    return slopes, np.searchsorted(knots, grid).astype(np.uint8)
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -182,64 +187,86 @@ def _embedded(mean: np.ndarray, length: int) -> np.ndarray:
 
 
 @jit(fastmath=True)
-def _run_chains(lo: int, hi: int, places: Any, slopes: Any, knots: Any, noise: Any, near: Any) -> None:
+def _run_groups(lo: int, hi: int, places: Any, slopes: Any, piece: Any, noise: Any, near: Any) -> None:
+    """Runs of the chains of groups lo .. hi - 1, `_GROUP` chains each."""
+    for group in range(lo, hi):
+        _run_chains(group * _GROUP, (group + 1) * _GROUP, places, slopes, piece, noise, near)
+
+
+@jit(fastmath=True)
+def _run_chains(lo: int, hi: int, places: Any, slopes: Any, piece: Any, noise: Any, near: Any) -> None:
     """Langevin runs of chains lo .. hi - 1; `near` gets the share of the last steps that a pair is near.
 
     The step is scaled so that it moves the beads by the same mean square at each temperature: large moves
     while annealed (a half cosine over the first `_HOLD` of the steps), small ones while counted.
     """
-    steps, length = noise.shape[1], places.shape[1]
+    chains, steps, length = hi - lo, noise.shape[1], places.shape[1]
     hold = int(_HOLD * steps)
-    force, drift = np.zeros((length, 3), np.float32), np.zeros((length, 3), np.float32)
-    for chain in range(lo, hi):
-        x = places[chain]
-        drift[:] = 0
-        for step in range(steps):
-            warmth = np.float32(0.5 * (1 + np.cos(np.pi * min(1.0, step / hold))))
-            _forces(x, slopes, knots, force, near[chain], step >= hold)
+    x = np.zeros((length, 3, chains), np.float32)
+    for chain in range(chains):
+        x[:, :, chain] = places[lo + chain]
+    force, drift = np.zeros_like(x), np.zeros_like(x)
+    for step in range(steps):
+        warmth = np.float32(0.5 * (1 + np.cos(np.pi * min(1.0, step / hold))))
+        _forces(x, slopes, piece, force)
+        if step >= hold:
+            _count(x, near[lo:hi])
+        shake = np.float32(_NOISE) * (np.float32(0.3) + warmth)
+        for chain in range(chains):
             total = np.float32(0)
             for i in range(length):
                 for c in range(3):
-                    drift[i, c] = np.float32(0.8) * drift[i, c] + force[i, c]
-                    total += drift[i, c] * drift[i, c]
+                    drift[i, c, chain] = np.float32(0.8) * drift[i, c, chain] + force[i, c, chain]
+                    total += drift[i, c, chain] * drift[i, c, chain]
             size = np.sqrt(total / (3 * length)) + np.float32(1e-6)
             move = min(np.float32(0.05), (np.float32(0.03) + np.float32(0.2) * warmth) / size)
-            shake = np.float32(_NOISE) * (np.float32(0.3) + warmth)
             for i in range(length):
                 for c in range(3):
-                    x[i, c] += move * drift[i, c] + shake * noise[chain, step, i, c]
-        near[chain] /= steps - hold
+                    x[i, c, chain] += move * drift[i, c, chain] + shake * noise[lo + chain, step, i, c]
+    near[lo:hi] /= np.float32(steps - hold)
 
 
 @jit(fastmath=True)
-def _forces(x: Any, slopes: Any, knots: Any, force: Any, near: Any, counted: bool) -> None:
-    """Force on each bead, from the piecewise linear potential of each pair; adds contacts where `counted`."""
-    length, last = x.shape[0], knots.shape[0] - 1
+def _forces(x: Any, slopes: Any, piece: Any, force: Any) -> None:
+    """Force on each bead [L, 3, chains]; all chains pass each pair together, so its slopes are read once."""
+    length, chains = x.shape[0], x.shape[2]
+    last = np.int64(len(piece) - 1)
+    pull = np.zeros(chains, np.float32)
     force[:] = 0
     pair = 0
     for i in range(length):
         for j in range(i + 1, length):
-            a, b, c = x[i, 0] - x[j, 0], x[i, 1] - x[j, 1], x[i, 2] - x[j, 2]
-            d = np.sqrt(a * a + b * b + c * c + np.float32(1e-6))
-            pull = np.float32(0)
-            if d < knots[last]:
-                if d > knots[0]:
-                    k = 0
-                    while knots[k + 1] <= d:
-                        k += 1
-                    pull = slopes[pair, k]
-                if d < np.float32(_OVERLAP):
-                    pull -= np.float32(_STIFF) * (np.float32(_OVERLAP) - d)
-            if j == i + 1 and d > np.float32(_BOND):
-                pull += np.float32(_TIE) * (d - np.float32(_BOND))
-            if pull != 0:
-                pull /= d
-                force[i, 0] -= pull * a
-                force[i, 1] -= pull * b
-                force[i, 2] -= pull * c
-                force[j, 0] += pull * a
-                force[j, 1] += pull * b
-                force[j, 2] += pull * c
-            if counted and d < np.float32(_CONTACT + 6 * _SOFT):
-                near[pair] += 1 / (1 + np.exp((d - np.float32(_CONTACT)) / np.float32(_SOFT)))
+            for n in range(chains):
+                a, b, c = x[i, 0, n] - x[j, 0, n], x[i, 1, n] - x[j, 1, n], x[i, 2, n] - x[j, 2, n]
+                d = np.sqrt(a * a + b * b + c * c + np.float32(1e-6))
+                push = slopes[pair, piece[min(np.int64(d * np.float32(_GRID)), last)]]
+                push -= np.float32(_STIFF) * max(np.float32(0), np.float32(_OVERLAP) - d)
+                pull[n] = push / d
+            if j == i + 1:
+                for n in range(chains):
+                    a, b, c = x[i, 0, n] - x[j, 0, n], x[i, 1, n] - x[j, 1, n], x[i, 2, n] - x[j, 2, n]
+                    d = np.sqrt(a * a + b * b + c * c + np.float32(1e-6))
+                    pull[n] += np.float32(_TIE) * max(np.float32(0), d - np.float32(_BOND)) / d
+            for c in range(3):
+                for n in range(chains):
+                    part = pull[n] * (x[i, c, n] - x[j, c, n])
+                    force[i, c, n] -= part
+                    force[j, c, n] += part
+            pair += 1
+
+
+@jit(fastmath=True)
+def _count(x: Any, near: Any) -> None:
+    """Add to each pair [chains, P] how much it is in contact."""
+    length, chains = x.shape[0], x.shape[2]
+    reach = np.float32(_CONTACT + 6 * _SOFT)
+    pair = 0
+    for i in range(length):
+        for j in range(i + 1, length):
+            for n in range(chains):
+                a, b, c = x[i, 0, n] - x[j, 0, n], x[i, 1, n] - x[j, 1, n], x[i, 2, n] - x[j, 2, n]
+                square = a * a + b * b + c * c
+                if square < reach * reach:
+                    d = (np.sqrt(square) - np.float32(_CONTACT)) / np.float32(_SOFT)
+                    near[n, pair] += np.float32(1) / (np.float32(1) + np.exp(d))
             pair += 1

@@ -31,6 +31,7 @@ BIN_EDGES = (
     20.0,
     INFINITY,
 )
+CHAINS, CHAIN_STEPS = 8, 400  # folded with a predicted map (`nets.chain`), and how long each
 SEPARATION_STARTS = (1, 2, 3, 4, 5, 6, 9, 12, 18, 24, 36, 60)
 _BOUNDS = (("channels", 1, 4096), ("blocks", 1, 1024), ("pool_every", 0, 1024))
 

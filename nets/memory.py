@@ -3,7 +3,7 @@
 from data.alphabet import Q
 from data.memory import INTERPRETER
 from dca.memory import predicted_bytes
-from nets.config import RefinerConfig
+from nets.config import CHAIN_STEPS, CHAINS, RefinerConfig
 
 TORCH = 290_000_000  # bytes of torch, loaded, with its buffers and the weights of a small network
 NUMBA = 100_000_000  # bytes of numba and of compiled kernels
@@ -16,12 +16,22 @@ def features_bytes(rows: int, length: int) -> int:
 
 
 def prediction_bytes(length: int, config: RefinerConfig) -> int:
-    """Peak of `nets.predict.predict`: features, trunk, the bins four times (once an ensemble's), a strip."""
+    """Peak of `nets.predict.predict`: features, the bins four times (once an ensemble's), what works on them.
+
+    That is the trunk with a strip of pixels, and after it the folded chains.
+    """
     strip = min(length**2, STRIP_PIXELS + length) * (9 * Q**2 + 100)
     held = (Q**2 // 2 + len(config.pair_maps)) * length**2
     if config.architecture == "trrosetta":  # whole maps: ten copies of the trunk's, three of its 37 bins
         held += Q**2 // 2 * length**2 + 4 * (9 * config.channels + 111) * length**2
-    return INTERPRETER + NUMBA + TORCH + held + 4 * (config.channels + 4 * config.bins) * length**2 + strip
+    work = max(4 * config.channels * length**2 + strip, chain_bytes(length, config.bins))
+    return INTERPRETER + NUMBA + TORCH + held + 16 * config.bins * length**2 + work
+
+
+def chain_bytes(length: int, bins: int) -> int:
+    """Peak of `nets.chain.contact_frequency`: energies, frequencies, noise, and the matrices of the start."""
+    pairs = length * (length - 1) // 2
+    return pairs * (4 * CHAINS + 8 * 4 * bins) + 12 * CHAINS * CHAIN_STEPS * length + 6 * 8 * length**2
 
 
 def refinement_bytes(rows: int, length: int, config: RefinerConfig) -> int:

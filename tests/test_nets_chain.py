@@ -9,10 +9,11 @@ import torch
 from data.errors import MapError
 from dca.accelerate import get_threads, set_threads
 from nets import chain
-from nets.chain import ChainPrior, chain_bytes, contact_frequency, fit_reference, separation_class, with_chain
+from nets.chain import ChainPrior, contact_frequency, fit_reference, separation_class, with_chain
 from nets.checkpoint import load_refiner, save_weights
 from nets.config import BIN_EDGES, SEPARATION_STARTS, RefinerConfig
 from nets.features import compute_features
+from nets.memory import chain_bytes
 from nets.model import Refiner
 from nets.predict import predict
 from nets.probability import IDENTITY
@@ -62,18 +63,20 @@ def test_forces_are_the_slope_of_the_energy():
             value += 10 * max(0, 3.8 - d) ** 2 + (5 * max(0, d - 7.0) ** 2 if j == i + 1 else 0)
         return value
 
-    force, near = np.zeros((length, 3), np.float32), np.zeros(pairs, np.float32)
-    slopes = (np.diff(energy, axis=1) / np.diff(KNOTS)).astype(np.float32)
-    chain._forces(x, slopes, KNOTS.astype(np.float32), force, near, True)
+    both = np.stack([x, x + 1], axis=-1)  # two chains, one of them moved
+    force, near = np.zeros_like(both), np.zeros((2, pairs), np.float32)
+    chain._forces(both, *chain._pieces(energy, KNOTS), force)
+    chain._count(both, near)
     wanted, step = np.zeros((length, 3)), 1e-5
     for i, c in np.ndindex(length, 3):
         up, down = x.astype(np.float64), x.astype(np.float64)
         up[i, c] += step
         down[i, c] -= step
         wanted[i, c] = -(total(up) - total(down)) / (2 * step)
-    np.testing.assert_allclose(force, wanted, rtol=1e-3, atol=1e-2)
+    for n in (0, 1):
+        np.testing.assert_allclose(force[..., n], wanted, rtol=1e-3, atol=1e-2)
     soft = 1 / (1 + np.exp((distances(x.astype(np.float64))[np.triu_indices(length, 1)] - 8) / 0.7))
-    np.testing.assert_allclose(near, soft, atol=3e-3)
+    np.testing.assert_allclose(near, [soft, soft], atol=3e-3)
 
 
 def test_contacts_that_nobody_told_come_back_and_lies_go():
