@@ -278,7 +278,7 @@ def test_several_base_urls_are_named_when_a_query_would_be_sent(config, tmp_path
 
 
 def test_an_ensemble_is_named_by_the_configuration(config):
-    config["refine"] = config["refine"] | {"weights": ["covarion-1", "default"]}
+    config["refine"] = config["refine"] | {"weights": ["covarion-1", "covarion-2"]}
     plan = Plan.from_config(copy.deepcopy(config))
     files = plan.refiner_files("refined", "p1")
     assert [path.rpartition("/")[2] for path in files] == [
