@@ -127,7 +127,9 @@ def refinement_memory(wildcards, input, attempt):
 
 
 def example_memory(wildcards, input, attempt):
-    own = config["train"]["model"].get("architecture") == "trrosetta"  # in 16 bits, not 8
+    own = (
+        config["train"]["model"].get("architecture") == "trrosetta"
+    )  # in 16 bits, not 8
     size = needs.example_mb(sizes_of(input), config["train"]["depths"] * (1 + own))
     return needs.memory_mb(size, attempt)
 
