@@ -74,7 +74,7 @@ JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
 GresTypes=gpu
 ReturnToService=2
-MinJobAge=600
+MinJobAge=7200
 SlurmdTimeout=10
 KillWait=3
 SchedulerParameters=sched_interval=2,bf_interval=2
