@@ -184,6 +184,13 @@ def test_a_killed_run_goes_on_and_repeats_nothing_that_was_whole(state, undistur
     assert differences(tables_and_arrays(tmp_path / "results"), undisturbed) == []
 
 
+def nothing_to_do(folder, name):
+    """Whether a dry run finds all made."""
+    dry = submit(folder, "--dry-run", config=LIGHT, name=name)
+    assert finish(dry, folder, name=name) == 0
+    return "Nothing to be done" in said(folder, name)
+
+
 @pytest.mark.parametrize("seed", range(-(-KILLS // KILLS_A_RUN)))
 def test_values_after_kills_at_random_moments_are_those_of_peace(state, undisturbed, tmp_path, seed):
     rng = random.Random(seed)
@@ -206,7 +213,11 @@ def test_values_after_kills_at_random_moments_are_those_of_peace(state, undistur
     assert finish(process, tmp_path, name=name) == 0, (story, said(tmp_path, name))
     wait_for(lambda: all(job["JobState"] in ENDED for job in jobs()), what="jobs of killed runs")
     assert differences(tables_and_arrays(tmp_path / "results"), undisturbed) == [], story
-    again = submit(tmp_path, "--dry-run", config=LIGHT, name="again.log")
-    assert finish(again, tmp_path, name="again.log") == 0
-    assert "Nothing to be done" in said(tmp_path, "again.log"), story
+    if not nothing_to_do(tmp_path, "again.log"):
+        # A job of a killed run that is killed after the next run made the same file leaves Snakemake's mark of
+        # an unfinished one: that file is made once more, to the same values
+        process = submit(tmp_path, config=LIGHT, name="more.log")
+        assert finish(process, tmp_path, name="more.log") == 0, (story, said(tmp_path, "more.log"))
+        assert differences(tables_and_arrays(tmp_path / "results"), undisturbed) == [], story
+        assert nothing_to_do(tmp_path, "last.log"), story
     shutil.rmtree(tmp_path)
