@@ -214,8 +214,8 @@ def test_values_after_kills_at_random_moments_are_those_of_peace(state, undistur
     wait_for(lambda: all(job["JobState"] in ENDED for job in jobs()), what="jobs of killed runs")
     assert differences(tables_and_arrays(tmp_path / "results"), undisturbed) == [], story
     if not nothing_to_do(tmp_path, "again.log"):
-        # A job of a killed run that is killed after the next run made its file leaves the mark of an unfinished one:
-        # that file is made once more, to the same values
+        # A job of a killed run that dies after the next one made its file leaves the mark of an unfinished
+        # file: it is made once more, to the same values
         process = submit(tmp_path, config=LIGHT, name="more.log")
         assert finish(process, tmp_path, name="more.log") == 0, (story, said(tmp_path, "more.log"))
         assert differences(tables_and_arrays(tmp_path / "results"), undisturbed) == [], story
