@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse.csgraph import shortest_path
-from scipy.special import expit, logit
+from scipy.special import expit, log_softmax, logit
 
 from dca.accelerate import in_parallel, jit
 from nets.config import CHAIN_STEPS, CHAINS, SEPARATION_STARTS
@@ -86,7 +86,7 @@ def fit_reference(maps: Iterable[np.ndarray], bins: int) -> list[list[float]]:
     total = np.full((len(SEPARATION_STARTS), bins), 1e-4)
     for logits in maps:
         upper = np.triu_indices(len(logits), 1)
-        shares = np.exp(_log_softmax(logits[upper]))
+        shares = np.exp(log_softmax(logits[upper].astype(np.float64), axis=-1))
         np.add.at(total, separation_class(upper[1] - upper[0]), shares / max(1, len(shares)))
     return (total / total.sum(1, keepdims=True)).tolist()
 
@@ -146,7 +146,7 @@ def contact_frequency(
     length = len(logits)
     upper = np.triu_indices(length, 1)
     knots = np.array([_NEAREST, *(np.array(edges[1:-2]) + np.array(edges[2:-1])) / 2, _FURTHEST])
-    chances = _log_softmax(logits[upper])
+    chances = log_softmax(logits[upper].astype(np.float64), axis=-1)
     energy = np.log(reference)[separation_class(upper[1] - upper[0])] - chances
     slopes, piece = _pieces(energy, knots)
     middle = _embedded(np.exp(chances) @ knots, length)
@@ -167,11 +167,6 @@ def _pieces(energy: np.ndarray, knots: np.ndarray) -> tuple[np.ndarray, np.ndarr
     slopes[:, 1:-1] = np.diff(energy, axis=1) / np.diff(knots)
     grid = (np.arange(int(np.ceil(_FURTHEST * _GRID)) + 1) + 0.5) / _GRID
     return slopes, np.searchsorted(knots, grid).astype(np.uint8)
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
 def _embedded(mean: np.ndarray, length: int) -> np.ndarray:

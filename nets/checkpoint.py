@@ -19,7 +19,7 @@ from nets.chain import ChainPrior
 from nets.config import RefinerConfig, as_metadata, from_metadata
 from nets.networks import network_of
 from nets.probability import RANGES
-from nets.shipped import PRETRAINED, find_weights
+from nets.shipped import PRETRAINED, find_weights, unreadable
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,7 @@ def load_refiner(name: str, device: str = "cpu") -> Loaded:
         SafetensorError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
         RecursionError, RuntimeError, OSError,
     ) as error:  # fmt: skip
-        raise MapError(
-            "not refiner weights of this version",
-            file=path,
-            value=str(error)[:500],
-            remedy="train again or use 'default'",
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _load(path: Path, name: str, device: str) -> Loaded:

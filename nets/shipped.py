@@ -46,9 +46,14 @@ def weights_config(name: str) -> RefinerConfig:
         with safe_open(path, framework="numpy") as archive:
             return from_metadata(RefinerConfig, json.loads(archive.metadata()["config"]))
     except (SafetensorError, ValueError, TypeError, KeyError, RecursionError, OSError) as error:
-        raise MapError(
-            "not refiner weights of this version",
-            file=path,
-            value=str(error)[:500],
-            remedy="train again or use 'default'",
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> MapError:
+    """What is said of a file that holds no weights that this version reads."""
+    return MapError(
+        "not refiner weights of this version",
+        file=path,
+        value=str(error)[:500],
+        remedy="train again or use 'default'",
+    )
