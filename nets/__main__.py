@@ -2,7 +2,8 @@
 
 ``python -m nets train MANIFEST -o weights.safetensors`` trains a refiner on a data set, and
 ``python -m nets verify MANIFEST`` reads it once against its checksums. ``python -m nets teach ALIGNMENT -o
-teacher.npz`` and ``python -m nets published NUMBER -o start.safetensors`` ask a published network.
+teacher.npz`` and ``python -m nets published NUMBER -o start.safetensors`` ask a published network;
+``python -m nets join WEIGHTS WEIGHTS -o joined.safetensors`` makes one file of networks trained apart.
 """
 
 import argparse
@@ -210,6 +211,23 @@ def _teach(options: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
+def _join(options: argparse.Namespace) -> None:
+    from nets.join import join_weights
+
+    join_weights(options.weights, options.output)
+
+
+def _join_arguments(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m nets join",
+        description="One file of networks of one shape whose logits are averaged. It is not calibrated: go "
+        "on with `python -m nets train MANIFEST --start joined.safetensors --set steps=0 --set chain=0.4`.",
+    )
+    parser.add_argument("weights", nargs="+", help="names or files, two or more")
+    parser.add_argument("-o", "--output", required=True, metavar="joined.safetensors")
+    return parser.parse_args(words)
+
+
 def _published_arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m nets published",
@@ -243,6 +261,8 @@ def _command() -> tuple[Any, argparse.Namespace]:
         return _published, _published_arguments(words[1:])
     if words[:1] == ["teach"]:
         return _teach, _teach_arguments(words[1:])
+    if words[:1] == ["join"]:
+        return _join, _join_arguments(words[1:])
     if words[:1] == ["verify"]:
         parser = argparse.ArgumentParser(prog="python -m nets verify")
         parser.add_argument("manifest", help="manifest.json of the data set")

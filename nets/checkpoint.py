@@ -28,7 +28,7 @@ class Loaded:
 
     Attributes
     ----------
-    model : Refiner or TrRosettaRefiner
+    model : Refiner, Committee or TrRosettaRefiner
         In evaluation mode.
     calibration : list of [a, b, c, d]
         Four numbers for short, medium and long range, see `nets.probability`.
@@ -93,7 +93,8 @@ def _load(path: Path, name: str, device: str) -> Loaded:
         metadata = {key: json.loads(value) for key, value in (archive.metadata() or {}).items()}
         tensors = {key: archive.get_tensor(key).float() for key in archive.keys()}  # noqa: SIM118 (not a dict)
     config = from_metadata(RefinerConfig, metadata["config"])
-    stack = "network.layers." if config.architecture == "trrosetta" else "blocks."
+    stack = "members.0.blocks." if config.members > 1 else "blocks."
+    stack = "network.layers." if config.architecture == "trrosetta" else stack
     blocks = len({key.removeprefix(stack).split(".")[0] for key in tensors if key.startswith(stack)})
     if blocks != config.blocks:
         raise ValueError(f"tensors of {blocks} blocks, the settings ask for {config.blocks}")

@@ -33,7 +33,7 @@ BIN_EDGES = (
 )
 CHAINS, CHAIN_STEPS = 8, 400  # folded with a predicted map (`nets.chain`), and how long each
 SEPARATION_STARTS = (1, 2, 3, 4, 5, 6, 9, 12, 18, 24, 36, 60)
-_BOUNDS = (("channels", 1, 4096), ("blocks", 1, 1024), ("pool_every", 0, 1024))
+_BOUNDS = (("channels", 1, 4096), ("blocks", 1, 1024), ("pool_every", 0, 1024), ("members", 1, 16))
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class RefinerConfig:
     architecture : str
         ``refiner`` (`nets.model`) or ``trrosetta`` (`nets.trrosetta`), which reads the pair map ``inverse``
         alone and has no use for `pool_every`.
+    members : int
+        Networks of this shape in one file whose logits are averaged (`nets.join`); of ``refiner`` alone.
     """
 
     pair_maps: tuple[str, ...] = PAIR_MAPS
@@ -70,6 +72,7 @@ class RefinerConfig:
     dropout: float = 0.1
     bin_edges: tuple[float, ...] = BIN_EDGES
     architecture: str = ARCHITECTURES[0]
+    members: int = 1
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -91,6 +94,8 @@ class RefinerConfig:
                 f"the architecture trrosetta reads pair_maps [{INVERSE}], no other does, got "
                 f"{self.architecture} and {str(self.pair_maps)[:60]}"
             )
+        if self.members > 1 and self.architecture != ARCHITECTURES[0]:
+            raise ValueError(f"only networks of the architecture {ARCHITECTURES[0]} can be members of one")
         dilations = self.dilations if isinstance(self.dilations, tuple) else ()
         if not dilations or any(type(value) is not int or not 1 <= value <= 1024 for value in dilations):
             raise ValueError(
@@ -172,6 +177,9 @@ class TrainConfig:
     chain : float
         Weight of folded chains in the finished weights, see `nets.chain`; 0 leaves them out. It takes tuning
         families to know what the network expects in the mean.
+    live_every : int
+        0: crops come from example files. Otherwise features are computed on the device from the alignments
+        (`nets.live`), and every so many steps one family is drawn anew.
     """
 
     steps: int = 3000
@@ -191,6 +199,7 @@ class TrainConfig:
     teacher: str = ""
     teacher_weight: float = 0.5
     chain: float = 0.0
+    live_every: int = 0
 
     def __post_init__(self) -> None:
         if self.teacher not in ("", *TEACHERS):

@@ -68,6 +68,10 @@ class Example:
         """At how many depths there are features."""
         return map_arrays(self.path)[array_name(self.key, "depths")].size
 
+    def content(self) -> list[list]:
+        """Names and checksums of the arrays, the same in files of its own and in any shard."""
+        return content(self)
+
 
 def content(example: Example) -> list[list]:
     """Names and checksums of an example's arrays, the same in files of its own and in any shard.
@@ -129,6 +133,7 @@ def write_example(
     rng: np.random.Generator,
     count: int = 3,
     names: tuple[str, ...] = PAIR_MAPS,
+    with_alignment: bool = False,
 ) -> None:
     """Compute and save the features of one protein at `count` depths of its alignment.
 
@@ -143,6 +148,8 @@ def write_example(
         True distances in angstrom, NaN where not resolved.
     rng : numpy Generator
         Chooses depths and rows.
+    with_alignment : bool
+        Save the alignment too, as ``tokens``, for training that draws from it (`nets.live`).
     """
     arrays: dict[str, np.ndarray] = {
         "bins": distance_bins(distance),
@@ -150,6 +157,8 @@ def write_example(
         "query": np.asarray(tokens[0], dtype=np.int8),
         "version": np.array(FEATURE_VERSION, dtype=np.int32),
     }
+    if with_alignment:
+        arrays["tokens"] = np.asarray(tokens, dtype=np.int8)
     chosen = depths(tokens.shape[0], count, rng)
     for k, rows in enumerate(chosen):
         shallow = tokens if rows == tokens.shape[0] else subsample(tokens, rows, rng)
@@ -159,7 +168,13 @@ def write_example(
 
 
 def build_example(
-    alignment: str, truth: str, out: str, depths: int, pair_maps: Sequence[str], seed: int
+    alignment: str,
+    truth: str,
+    out: str,
+    depths: int,
+    pair_maps: Sequence[str],
+    seed: int,
+    with_alignment: bool = False,
 ) -> None:
     """Training example of a protein from its ``alignment.npz`` and ``truth.npz``.
 
@@ -172,7 +187,7 @@ def build_example(
     with open_arrays(alignment) as arrays:
         tokens = arrays["tokens"]
     rng = np.random.default_rng([seed, zlib.crc32(Path(out).parent.name.encode())])
-    write_example(out, tokens, distance, rng, depths, tuple(pair_maps))
+    write_example(out, tokens, distance, rng, depths, tuple(pair_maps), with_alignment)
 
 
 def build_simulated(
@@ -183,6 +198,7 @@ def build_simulated(
     depths: int,
     pair_maps: Sequence[str],
     seed: int,
+    with_alignment: bool = False,
 ) -> None:
     """Training example of a family simulated on a real fold.
 
@@ -197,7 +213,7 @@ def build_simulated(
     distance = experimental_distance(truth)
     rng = np.random.default_rng([seed, number, zlib.crc32(Path(out).parent.name.encode())])
     tokens, _ = simulate_family(contact_map(distance), rows, rng, gap_share=0.1)
-    write_example(out, tokens, distance, rng, depths, tuple(pair_maps))
+    write_example(out, tokens, distance, rng, depths, tuple(pair_maps), with_alignment)
 
 
 def read_example(path: str | Path, k: int, key: str = "") -> tuple[Features, np.ndarray]:

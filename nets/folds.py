@@ -52,10 +52,11 @@ def build_folds(
     seed: int,
     depths: int = 2,
     pair_maps: Sequence[str] = PAIR_MAPS,
+    with_alignment: bool = False,
 ) -> None:
     """Write ``out/ID.npz``, a training example, for each named chain; what is whole already stays.
 
-    The file is a function of folder, id, seed, depths and pair maps alone.
+    The file is a function of folder, id, seed, depths, pair maps and `with_alignment` alone.
 
     Raises
     ------
@@ -74,8 +75,9 @@ def build_folds(
                 continue
             distance = fold_distances(coordinates[name], sequence[name])
             rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            family = _family(distance, rng)
             write_example(
-                out / f"{name}.npz", _family(distance, rng), distance, rng, depths, tuple(pair_maps)
+                out / f"{name}.npz", family, distance, rng, depths, tuple(pair_maps), with_alignment
             )
 
 

@@ -41,6 +41,26 @@ def refiner_loss(
     return distance + contact_weight * contact
 
 
+def batch_losses(
+    logits: Tensor, bins: Tensor, separation: Tensor, contact_bins: int, contact_weight: float
+) -> Tensor:
+    """`refiner_loss` of each example of a batch, float32 [n]; a GPU is asked nothing in between.
+
+    Parameters
+    ----------
+    logits, bins, separation, contact_bins, contact_weight
+        As `refiner_loss`.
+    """
+    counts = (bins != UNRESOLVED) & (separation >= MIN_SEPARATION)
+    target = torch.where(counts, bins, 0).long()
+    distance = functional.cross_entropy(logits.movedim(-1, 1), target, reduction="none")
+    contact = functional.binary_cross_entropy_with_logits(
+        contact_logit(logits, contact_bins), (target < contact_bins).to(torch.float32), reduction="none"
+    )
+    each = (distance + contact_weight * contact) * counts
+    return each.sum(dim=(1, 2)) / counts.sum(dim=(1, 2)).clamp(min=1)
+
+
 def teacher_loss(
     logits: Tensor, soft: Tensor, separation: Tensor, contact_bins: int, contact_weight: float
 ) -> Tensor:

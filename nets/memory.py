@@ -7,7 +7,8 @@ from nets.config import CHAIN_STEPS, CHAINS, RefinerConfig
 
 TORCH = 290_000_000  # bytes of torch, loaded, with its buffers and the weights of a small network
 NUMBA = 100_000_000  # bytes of numba and of compiled kernels
-STRIP_PIXELS = 1 << 17  # of a map that pass through the network at once
+STRIP_PIXELS = 1 << 17  # of a map that are embedded at once
+TRUNK_PIXELS = 1 << 16  # that pass through a block of the trunk at once
 
 
 def features_bytes(rows: int, length: int) -> int:
@@ -18,13 +19,15 @@ def features_bytes(rows: int, length: int) -> int:
 def prediction_bytes(length: int, config: RefinerConfig) -> int:
     """Peak of `nets.predict.predict`: features, the bins four times (once an ensemble's), what works on them.
 
-    That is the trunk with a strip of pixels, and after it the folded chains.
+    That is the embedding or the trunk with a strip of pixels, and after them the folded chains.
     """
     strip = min(length**2, STRIP_PIXELS + length) * (9 * Q**2 + 100)
     held = (Q**2 // 2 + len(config.pair_maps)) * length**2
     if config.architecture == "trrosetta":  # whole maps: ten copies of the trunk's, three of its 37 bins
         held += Q**2 // 2 * length**2 + 4 * (9 * config.channels + 111) * length**2
-    work = max(4 * config.channels * length**2 + strip, chain_bytes(length, config.bins))
+    maps = 4 * config.channels * length**2
+    passing = 12 * config.channels * min(length**2, TRUNK_PIXELS + 40 * length)
+    work = max(maps + strip, 2 * maps + passing, chain_bytes(length, config.bins))
     return INTERPRETER + NUMBA + TORCH + held + 16 * config.bins * length**2 + work
 
 

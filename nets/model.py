@@ -6,7 +6,9 @@ dilated 3 x 3 convolutions follow; the output is a distribution over distance bi
 symmetric by averaging its logits with their transpose.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +31,8 @@ class Pixels:
     separation : int64 [n, H, W]
         |i - j|.
     scalars : float32 [n, 2]
+    inside : bool [n, H, W], optional
+        Pixels of the protein, where rectangles were filled up to a common size; None: all are.
     """
 
     couplings: Tensor
@@ -37,21 +41,29 @@ class Pixels:
     cols: Tensor
     separation: Tensor
     scalars: Tensor
+    inside: Tensor | None = None
 
     def to(self, device: torch.device) -> "Pixels":
         """The same batch on another device."""
-        return Pixels(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
+        return self._each(lambda value: value.to(device, non_blocking=True))
 
     def pinned(self) -> "Pixels":
         """The same batch in page-locked memory, which a GPU copies from while the program goes on."""
-        return Pixels(**{name: value.pin_memory() for name, value in vars(self).items()})
+        return self._each(Tensor.pin_memory)
+
+    def there(self) -> dict[str, Any]:
+        """The arrays by name, without those that are None."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Pixels":
+        return Pixels(**{name: change(value) for name, value in self.there().items()})
 
     @staticmethod
     def joined(batches: "list[Pixels]") -> "Pixels":
         """Batches of rectangles of one size as one."""
         if len(batches) == 1:
             return batches[0]
-        names = vars(batches[0])
+        names = batches[0].there()
         return Pixels(**{name: torch.cat([vars(part)[name] for part in batches]) for name in names})
 
 
@@ -64,7 +76,13 @@ class Normalise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, C, H, W] in channels-last memory -> the same shape."""
-        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        pixels = x.permute(0, 2, 3, 1)
+        if not (x.is_cuda and x.dtype == torch.bfloat16):
+            return self.norm(pixels).permute(0, 3, 1, 2)
+        with torch.autocast("cuda", enabled=False):  # which would write four bytes a number
+            norm = self.norm
+            shift, scale = norm.bias.to(x.dtype), norm.weight.to(x.dtype)
+            return functional.layer_norm(pixels, norm.normalized_shape, scale, shift).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -83,18 +101,13 @@ class Block(nn.Module):
         for parameter in self.second.parameters():
             nn.init.zeros_(parameter)  # a fresh block is the identity
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, C, H, W] -> [n, C, H, W]."""
+    def forward(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+        """[n, C, H, W] -> the same; of pixels not `inside`, [n, 1, H, W] of 0 and 1, nothing is seen."""
         y = functional.relu(self.norm(x))
-        if self.pool is None:
-            return x + self._convolve(y)
-        along, across = self.context(y.mean(dim=3), y.mean(dim=2))
-        return x + self._convolve(y + (along + across))
-
-    def with_context(self, x: Tensor, context: tuple[Tensor, Tensor] | None) -> Tensor:
-        """What `forward` gives for some rows of a map whose averages are known."""
-        y = functional.relu(self.norm(x))
-        return x + self._convolve(y if context is None else y + (context[0] + context[1]))
+        if self.pool is not None:
+            along, across = self.context(*context_means(y, inside))
+            y = y + (along + across)
+        return x + self._convolve(y, inside)
 
     def context(self, along: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
         """Averages along a row and a column tell a pair how its two residues fare with all others.
@@ -106,8 +119,18 @@ class Block(nn.Module):
         rows, columns = (self.pool(mean.transpose(1, 2)).transpose(1, 2) for mean in (along, across))
         return rows[:, :half, :, None], columns[:, half:, None, :]
 
-    def _convolve(self, y: Tensor) -> Tensor:
-        return self.second(self.drop(functional.relu(self.first(y))))
+    def _convolve(self, y: Tensor, inside: Tensor | None = None) -> Tensor:
+        y = functional.relu(self.first(y if inside is None else y * inside))
+        return self.second(self.drop(y if inside is None else y * inside))
+
+
+def context_means(y: Tensor, inside: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Averages along rows, [n, C, H], and along columns, [n, C, W], over what lies inside."""
+    if inside is None:
+        return y.mean(dim=3), y.mean(dim=2)
+    y = y * inside
+    rows, cols = (y.sum(dim=side) / inside.sum(dim=side).clamp(min=1) for side in (3, 2))
+    return rows, cols
 
 
 class Refiner(nn.Module):
@@ -139,13 +162,14 @@ class Refiner(nn.Module):
 
     def forward(self, pixels: Pixels) -> Tensor:
         """Logits of the distance bins, [n, H, W, B], not yet symmetric."""
-        return self.trunk(self.embed(pixels))
+        return self.trunk(self.embed(pixels), pixels.inside)
 
-    def trunk(self, x: Tensor) -> Tensor:
-        """Embedded pixels [n, H, W, C] to logits [n, H, W, B]."""
+    def trunk(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+        """Embedded pixels [n, H, W, C], and which of them are the protein's, to logits [n, H, W, B]."""
         x = x.permute(0, 3, 1, 2)  # [n, C, H, W], channels-last in memory
+        seen = None if inside is None else inside[:, None].to(x.dtype)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, seen)
         return self.head(functional.relu(self.norm(x))).permute(0, 2, 3, 1).float()
 
     def embed(self, pixels: Pixels) -> Tensor:
@@ -159,6 +183,19 @@ class Refiner(nn.Module):
         x = x + self.embed_scalars(pixels.scalars)[:, None, None, :]
         bins = torch.bucketize(pixels.separation, self.separation_starts, right=True)
         return (x + self.embed_separation(bins)).to(stream)
+
+
+class Committee(nn.Module):
+    """Refiners of one shape that were trained apart; their logits are averaged."""
+
+    def __init__(self, config: RefinerConfig):
+        super().__init__()
+        self.config = config
+        self.members = nn.ModuleList(Refiner(config) for _ in range(config.members))
+
+    def forward(self, pixels: Pixels) -> Tensor:
+        """Logits of the distance bins, [n, H, W, B], not yet symmetric."""
+        return torch.stack([member(pixels) for member in self.members]).mean(dim=0)
 
 
 def contact_logit(logits: Tensor, contact_bins: int) -> Tensor:

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from nets.config import RefinerConfig
-from nets.model import Refiner
+from nets.model import Committee, Refiner
 
 if TYPE_CHECKING:
     from nets.trrosetta import TrRosettaRefiner
 
 
-def network_of(config: RefinerConfig) -> "Refiner | TrRosettaRefiner":
+def network_of(config: RefinerConfig) -> "Refiner | Committee | TrRosettaRefiner":
     """A network with parameters drawn at random.
 
     Raises
@@ -21,4 +21,4 @@ def network_of(config: RefinerConfig) -> "Refiner | TrRosettaRefiner":
         from nets.trrosetta import TrRosettaRefiner  # here: few weights ask for it
 
         return TrRosettaRefiner(config)
-    return Refiner(config)
+    return Committee(config) if config.members > 1 else Refiner(config)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from nets.checkpoint import Loaded, choose_device, load_refiner
 from nets.dataset import cut_pixels
 from nets.features import Features, compute_features
 from nets.memory import STRIP_PIXELS, prediction_bytes
-from nets.model import Refiner, contact_logit
+from nets.model import Committee, Refiner, contact_logit
 from nets.probability import calibrated
 from nets.relatives import search_families
 from nets.shipped import find_weights
@@ -50,6 +51,15 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
     and the trunk passes in strips (`nets.stream`): about 4 (C + 3 B) L^2 bytes, and half a gigabyte for a
     strip.
     """
+    if isinstance(model, Committee):
+        total = _map_logits(model.members[0], features)
+        for member in list(model.members)[1:]:
+            total += _map_logits(member, features)
+        return total / len(model.members)
+    return _map_logits(model, features)
+
+
+def _map_logits(model: Any, features: Features) -> torch.Tensor:
     device = next(model.parameters()).device
     length = features.length
     every = np.arange(length)

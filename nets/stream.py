@@ -1,21 +1,21 @@
 """The trunk of the refiner on whole maps, some rows at a time.
 
-A map of L = 1,200 has 1.4 million pixels, and a residual block holds several copies of them. Here one copy
-is held, and blocks pass over it in strips of rows with as much of the neighbouring rows as their
-convolutions reach; averages along rows and columns are taken over the whole map before. The result is that
-of `Refiner.trunk` but for rounding.
+A map of L = 1,200 has 1.4 million pixels, and a residual block in one piece holds several copies of them.
+Here two are held, the map and its normalised form; the convolutions pass over the second in strips of rows,
+and add to the first. Averages along rows and columns are taken over the whole map before. The result is
+that of `Refiner.trunk` but for rounding.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nets.memory import STRIP_PIXELS
+from nets.memory import TRUNK_PIXELS
 from nets.model import Block, Refiner
 
 
 @torch.no_grad()
-def stream_trunk(model: Refiner, x: Tensor, strip_pixels: int = STRIP_PIXELS) -> Tensor:
+def stream_trunk(model: Refiner, x: Tensor, strip_pixels: int = TRUNK_PIXELS) -> Tensor:
     """Logits of the distance bins of a whole map.
 
     Parameters
@@ -31,34 +31,51 @@ def stream_trunk(model: Refiner, x: Tensor, strip_pixels: int = STRIP_PIXELS) ->
     -------
     float32 [1, L, W, B]
     """
-    rows = max(1, strip_pixels // x.shape[2])
-    x = x.permute(0, 3, 1, 2)
+    height, width = x.shape[1:3]
+    rows = max(1, strip_pixels // width)
+    margin = 1 + max(model.config.dilations)
+    # Rows of zeros above and below the map stand for what the convolutions see outside
+    y = x.new_zeros((1, height + 2 * margin, width, x.shape[3]))
     for block in model.blocks:
         assert isinstance(block, Block)
-        _stream_block(block, x, rows)
-    strips = [model.head(functional.relu(model.norm(part))) for part in x.split(rows, dim=2)]
-    return torch.cat(strips, dim=2).permute(0, 2, 3, 1).float()
+        _normalise(block, x, y[:, margin : margin + height], rows)
+        _convolve(block, x, y, margin, rows)
+    head = functional.linear
+    weight, bias = model.head.weight[:, :, 0, 0], model.head.bias
+    strips = [head(functional.relu(model.norm.norm(part)), weight, bias) for part in x.split(rows, dim=1)]
+    return torch.cat(strips, dim=1).float()
 
 
-def _stream_block(block: Block, x: Tensor, rows: int) -> None:
-    """Run one block in place; rows that it has overwritten and still needs are kept aside."""
-    height, reach = x.shape[2], block.first.dilation[0] + 1
-    shift = block.context(*_means(block, x, rows)) if block.pool is not None else None
-    above = x[:, :, :0]  # old rows just above the strip
+def _normalise(block: Block, x: Tensor, y: Tensor, rows: int) -> None:
+    """Write what the block's convolutions see of the map `x` into `y`, both [1, L, W, C]."""
+    along, across = [], torch.zeros_like(x[:, 0])
+    for part, out in zip(x.split(rows, dim=1), y.split(rows, dim=1), strict=True):
+        out.copy_(functional.relu_(block.norm.norm(part)))
+        if block.pool is not None:
+            along.append(out.mean(dim=2))
+            across += out.sum(dim=1)
+    if block.pool is None:
+        return
+    means = torch.cat(along, dim=1), across / x.shape[1]
+    of_rows, of_cols = block.context(*(mean.transpose(1, 2) for mean in means))
+    of_rows, of_cols = of_rows.permute(0, 2, 3, 1), of_cols.permute(0, 2, 3, 1)  # [1, L, 1, C], [1, 1, W, C]
+    for out, own in zip(y.split(rows, dim=1), of_rows.split(rows, dim=1), strict=True):
+        out += own + of_cols
+
+
+def _convolve(block: Block, x: Tensor, y: Tensor, margin: int, rows: int) -> None:
+    """Add the block's convolutions of `y`, which has a margin of zeros above and below, to the map `x`."""
+    height, reach = x.shape[1], block.first.dilation[0]
+    first, second = block.first, block.second
     for start in range(0, height, rows):
         stop = min(start + rows, height)
-        first, last = start - above.shape[2], min(stop + reach, height)
-        old = torch.cat([above, x[:, :, start:last]], dim=2)
-        above = old[:, :, max(0, stop - reach - first) : stop - first].clone()
-        part = None if shift is None else (shift[0][:, :, first:last], shift[1])
-        x[:, :, start:stop] = block.with_context(old, part)[:, :, start - first : stop - first]
-
-
-def _means(block: Block, x: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Averages of the normalised map along its rows, [n, C, H], and along its columns, [n, C, W]."""
-    along, across = [], torch.zeros_like(x[:, :, 0])
-    for part in x.split(rows, dim=2):
-        y = functional.relu(block.norm(part))
-        along.append(y.mean(dim=3))
-        across += y.sum(dim=2)
-    return torch.cat(along, dim=2), across / x.shape[2]
+        # one row more on either side for the second convolution
+        seen = y[:, margin + start - 1 - reach : margin + stop + 1 + reach].permute(0, 3, 1, 2)
+        part = functional.conv2d(seen, first.weight, first.bias, padding=(0, reach), dilation=first.dilation)
+        functional.relu_(part)
+        if start == 0:
+            part[:, :, 0] = 0
+        if stop == height:
+            part[:, :, -1] = 0
+        part = functional.conv2d(part, second.weight, second.bias, padding=(0, 1))
+        x[:, start:stop] += part.permute(0, 2, 3, 1)

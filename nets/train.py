@@ -1,9 +1,10 @@
 """Training of the refiner: seeded, resumable, the same code on a CPU and on a GPU."""
 
+import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,22 @@ from data.families import CLUSTER
 from data.homology import save_families
 from nets.ahead import Ahead
 from nets.calibrate import fit_calibration, fit_chain, tuning_scores
-from nets.checkpoint import Loaded, choose_device, digest, load_refiner, save_weights
+from nets.captured import CapturedStep
+from nets.checkpoint import Loaded, choose_device, load_refiner, save_weights
 from nets.config import RefinerConfig, TrainConfig, as_metadata, from_metadata
-from nets.dataset import Example, by_cluster, check_split, content, example_at, random_crop
+from nets.dataset import Example, by_cluster, check_split, example_at, random_crop
 from nets.group import Group
+from nets.identity import run_identity
 from nets.interrupt import Interrupt
 from nets.lineage import check_start, data_card, grown
-from nets.losses import taught_loss
-from nets.model import Pixels
+from nets.live import LiveCrops, LiveExample
+from nets.losses import batch_losses, taught_loss
+from nets.model import Pixels, Refiner
 from nets.networks import network_of
 from nets.relatives import families_file, families_of, known_families, merged
 from nets.shipped import find_weights
 from nets.state import CHECKPOINT, read_state, write_state
+from nets.steps import schedule, stacked
 
 logger = logging.getLogger(__name__)
 
@@ -80,19 +85,22 @@ class Trainer:
         self.folder, self.readers, self.group = Path(folder), readers, group or Group()
         self._check_shares()
         self._check_teacher(learned)
-        begun = start.sha256 if start else ""
-        self.identity = digest([_numbers(config), _numbers(settings), _fingerprints(examples), begun])
+        self.identity = run_identity(config, settings, examples, start)
         torch.manual_seed(settings.seed)
         self.model = network_of(config).to(self.device)
+        self.live = self._live_crops() if settings.live_every else None
         if start:
             check_start(start, config, self.tuning)
             self.model.load_state_dict(grown(start.model.state_dict(), self.model.state_dict()))
-        self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=settings.learning_rate)
+        fused = True if self.device.type == "cuda" and settings.live_every else None
+        self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=settings.learning_rate, fused=fused)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.begun = {name: value.clone() for name, value in self.average.items()} if start else {}
         self.network: torch.nn.Module = self.model  # in a group, what averages its gradients
+        self.captured: CapturedStep | None = None
         self.step = 0
         self.history: list[dict[str, float]] = []
+        self.unread: list[tuple[int, torch.Tensor]] = []  # losses on a GPU and their rows of the history
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
@@ -101,6 +109,19 @@ class Trainer:
             {"params": matrices, "weight_decay": self.settings.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
+
+    def _live_crops(self) -> LiveCrops:
+        torch.backends.cudnn.benchmark = True  # there are two sizes of squares
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        clusters, folds = self.clusters, self.folds
+        return LiveCrops(clusters, folds, self.settings, self.device, self.config.pair_maps)  # type: ignore[arg-type]
+
+    def _captured_step(self) -> CapturedStep | None:
+        alone = self.group.size == 1 and self.device.type == "cuda"
+        if not (self.live and alone and isinstance(self.model, Refiner)):
+            return None
+        half = self.settings.precision == "bfloat16"
+        return CapturedStep(self.model, self.settings.contact_weight, half)
 
     def _check_shares(self) -> None:
         """Every process of a group takes the same number of crops, or the mean of gradients is another."""
@@ -134,13 +155,15 @@ class Trainer:
         if self.begun and self.step == 0 and self.tuning and self.group.leads:
             logger.info("before training: %s", tuning_scores(self.averaged(), self.tuning))
         self.network = self.group.wrapped(self.model)
+        self.captured = self._captured_step()
         begun, first, last = time.perf_counter(), self.step, self.settings.steps
-        with Ahead(self._ready, first, last, self.readers) as ahead:
+        ahead = Ahead(self._ready, first, last, self.readers)
+        with ahead if not self.live else contextlib.nullcontext():
             while self.step < last:
                 if self.group.any(time.monotonic() >= deadline or bool(interrupted())):
                     self.save()
                     break
-                self._update(ahead.take())
+                self._update(self.live.at(self.step) if self.live else ahead.take())
                 self._look()
         seconds = time.perf_counter() - begun
         if self.step > first:
@@ -181,17 +204,20 @@ class Trainer:
         torch.manual_seed(settings.seed * 1_000_003 + self.step + self.group.rank * 1_000_000_007_003)
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * schedule(self.step, settings.steps)
+        share = sum(len(labels[0]) for _, *labels in crops)
         for pixels, *labels in stacked(crops, settings.micro_batch):
-            more = len(losses) + len(labels[0]) < len(crops)
-            losses += self._losses(pixels, *labels, more=more, share=len(crops))
+            more = len(losses) + len(labels[0]) < share
+            losses += self._losses(pixels, *labels, more=more, share=share)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self._track_average()
+        if self.captured:  # read when it is asked for, so that the GPU need not be waited for
+            self.unread.append((len(self.history), torch.stack(losses).mean()))
         mean = 0.0
-        for loss in losses:  # only now, so that a GPU need not be waited for in between
-            mean += float(loss) / len(crops)
+        for loss in losses if not self.captured else []:  # only now, for the same reason
+            mean += float(loss) / share
         self.history.append({"step": self.step, "loss": self.group.mean(mean)})
 
     def _losses(
@@ -202,11 +228,19 @@ class Trainer:
         Each crop counts as 1 / `share`, so that the sum over a step is the gradient of the mean loss.
         """
         settings, half = self.settings, self.settings.precision == "bfloat16"
+        if self.captured and share == len(bins):
+            return list(self.captured(pixels, bins))
         pixels, bins = pixels.to(self.device), bins.to(self.device, non_blocking=True)
         soft = None if soft is None else soft.to(self.device, non_blocking=True)
         with self.group.accumulating(self.network, more):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                 logits = self.network(pixels)
+            if pixels.inside is not None:
+                each = batch_losses(
+                    logits, bins, pixels.separation, self.config.contact_bins, settings.contact_weight
+                )
+                (each.sum() / share).backward()
+                return list(each.detach())
             losses = [
                 taught_loss(
                     logits[k : k + 1], bins[k : k + 1], None if soft is None else soft[k : k + 1],
@@ -222,12 +256,15 @@ class Trainer:
         decay = self.settings.average
         if not self.begun:  # early on the average follows closely, so that the random start is forgotten
             decay = min(decay, (1 + self.step) / (10 + self.step))
+        now = self.model.state_dict()
         with torch.no_grad():
-            for name, value in self.model.state_dict().items():
-                self.average[name].lerp_(value, 1 - decay)
+            torch._foreach_lerp_([self.average[name] for name in now], list(now.values()), 1 - decay)
 
     def _look(self) -> None:
         settings, last = self.settings, self.step == self.settings.steps
+        if self.step % settings.save_every and self.step % settings.evaluate_every and not last:
+            return
+        self._read_losses()
         if self.tuning and self.group.leads and (self.step % settings.evaluate_every == 0 or last):
             self.history[-1] |= tuning_scores(self.averaged(), self.tuning)
             logger.info("step %d: %s", self.step, self.history[-1])
@@ -235,6 +272,11 @@ class Trainer:
             losses = [row["loss"] for row in self.history[-settings.save_every :]]
             logger.info("step %d of %d: mean loss %.4f", self.step, settings.steps, np.mean(losses))
             self.save()
+
+    def _read_losses(self) -> None:
+        for row, loss in self.unread:
+            self.history[row]["loss"] = float(loss)
+        self.unread.clear()
 
     def averaged(self) -> Any:
         """The model with the running average of its weights, and the start's share, for evaluation."""
@@ -250,6 +292,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint and the history, each in one step; in a group its first process does."""
+        self._read_losses()
         if self.group.leads:
             write_state(self.folder, self)
 
@@ -278,42 +321,6 @@ class Trainer:
         card = card | {"training": as_metadata(self.settings)}
         save_weights(path, halves, self.config, calibration, card, chain)
         return path
-
-
-def _numbers(config: Any) -> dict[str, Any]:
-    """Settings that a checkpoint must agree on; what later versions added counts where it is used."""
-    found = as_metadata(config)
-    return {name: value for name, value in found.items() if (name, value) not in _LATER.items()}
-
-
-# What was added to the settings after checkpoints had been written, and stands for what was done before
-_LATER = {"micro_batch": 1, "architecture": "refiner", "teacher": "", "teacher_weight": 0.5, "chain": 0.0}
-
-
-def _fingerprints(examples: Sequence[Example]) -> list[list[str]]:
-    """What a checkpoint must agree on: cluster and split of each protein, and the content of its arrays."""
-    return sorted([e.protein, e.cluster, e.split, digest(content(e))] for e in examples)
-
-
-def schedule(step: int, steps: int) -> float:
-    """Share of the full learning rate: a linear rise over a twentieth of the run, then half a cosine."""
-    rise = max(1, steps // 20)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
-def stacked(crops: Sequence[tuple], most: int) -> Iterator[tuple]:
-    """Crops that follow each other and have one size, as batches of up to `most`."""
-    begin = 0
-    while begin < len(crops):
-        end = begin + 1
-        while end < min(begin + most, len(crops)) and crops[end][1].shape == crops[begin][1].shape:
-            end += 1
-        part = crops[begin:end]
-        labels = (torch.cat(found) for found in zip(*(found for _, *found in part), strict=True))
-        yield Pixels.joined([pixels for pixels, *_ in part]), *labels
-        begin = end
 
 
 def train_refiner(
@@ -354,12 +361,15 @@ def train_refiner(
     """
     limit = time.monotonic() + 60 * minutes if minutes else math.inf
     torch.set_num_threads(threads)
-    examples = [Example(**entry) for entry in files]
+    examples: list[Any] = [Example(**entry) for entry in files]
+    device = choose_device(device)
+    if settings.get("live_every"):
+        examples = [LiveExample.of(example, device) for example in examples]
     begun = load_refiner(start) if start else None
     config = from_metadata(RefinerConfig, (as_metadata(begun.model.config) if begun else {}) | model)
     run = from_metadata(TrainConfig, settings)
     folder = Path(out).parent
-    trainer = Trainer(examples, config, run, folder, choose_device(device), begun, readers, group)
+    trainer = Trainer(examples, config, run, folder, device, begun, readers, group)
     with Interrupt() as interrupt:
         if not trainer.run(limit, lambda: interrupt.name):
             raise TrainingStopped(

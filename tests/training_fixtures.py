@@ -7,7 +7,7 @@ from nets.dataset import Example, write_example
 LENGTH = 30
 
 
-def write_examples(folder, count=5, length=LENGTH, rows=60, depths=1):
+def write_examples(folder, count=5, length=LENGTH, rows=60, depths=1, with_alignment=False):
     """Example files of `count` families; the last one tunes."""
     made = []
     for n in range(count):
@@ -20,7 +20,7 @@ def write_examples(folder, count=5, length=LENGTH, rows=60, depths=1):
             tokens[:, j] = np.where(rng.random(rows) < 0.8, tokens[:, i], tokens[:, j])
             distance[i, j] = distance[j, i] = 6.0
         path = folder / f"{n}.npz"
-        write_example(path, tokens, distance, rng, count=depths)
+        write_example(path, tokens, distance, rng, count=depths, with_alignment=with_alignment)
         made.append(Example(f"p{n}", str(path), f"c{n}", "tune" if n == count - 1 else "train"))
     return made
 

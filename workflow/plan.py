@@ -302,7 +302,7 @@ class Plan:
             "depths": train["depths"],
             "pair_maps": list(train["model"].get("pair_maps", RefinerConfig().pair_maps)),
             "seed": self.config["seed"],
-        }
+        } | ({"with_alignment": True} if train["settings"].get("live_every") else {})
 
     def map_files(self, protein: str) -> list[str]:
         """Files whose maps are scored."""

@@ -13,4 +13,5 @@ with stage(snakemake):
         snakemake.output[0],
         seed=settings["seed"],
         pair_maps=settings["pair_maps"],
+        with_alignment=settings.get("with_alignment", False),
     )
