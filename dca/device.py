@@ -1,7 +1,7 @@
 """Pseudolikelihood DCA on a GPU: the model and the minimiser of `dca.pseudolikelihood`, in torch.
 
-NOT RUN ON A GPU so far: no CUDA device was at hand. It is tested on torch's CPU device, where its
-maps equal those of the compiled kernels.
+It has run on one GPU (an H100, docs/results-dca.md); its tests run on torch's CPU device, where its maps
+equal those of the compiled kernels.
 
 How it is laid out for a device of many cores:
 
@@ -53,7 +53,7 @@ def pseudolikelihood_on_device(
     """Fields and couplings that maximise the regularised pseudolikelihood, computed by torch.
 
     Objective, penalties, minimiser and stop are those of `dca.pseudolikelihood` (Ekeberg et al. 2013, Phys
-    Rev E 87:012707), so that maps agree to rounding. It has not been run on a GPU so far.
+    Rev E 87:012707), so that maps agree to rounding.
 
     Parameters
     ----------

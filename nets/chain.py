@@ -224,41 +224,51 @@ def _run_chains(lo: int, hi: int, places: Any, slopes: Any, piece: Any, noise: A
 @jit(fastmath=True)
 def _forces(x: Any, slopes: Any, piece: Any, force: Any) -> None:
     """Force on each bead [L, 3, chains]; all chains pass each pair together, so its slopes are read once."""
-    length, chains = x.shape[0], x.shape[2]
+    length = x.shape[0]
     last = np.int64(len(piece) - 1)
-    pull = np.zeros(chains, np.float32)
+    pull = np.zeros(_GROUP, np.float32)
+    square = np.zeros(_GROUP, np.float32)
+    far = np.float32(_FURTHEST**2)  # where the potential is flat, most pairs of a long chain
     force[:] = 0
-    pair = 0
+    pair = -1
     for i in range(length):
         for j in range(i + 1, length):
-            for n in range(chains):
+            pair += 1
+            for n in range(_GROUP):
+                a, b, c = x[i, 0, n] - x[j, 0, n], x[i, 1, n] - x[j, 1, n], x[i, 2, n] - x[j, 2, n]
+                square[n] = a * a + b * b + c * c
+            nearest = square[0]
+            for n in range(1, _GROUP):
+                nearest = min(nearest, square[n])
+            if j > i + 1 and nearest >= far:
+                continue
+            for n in range(_GROUP):
                 a, b, c = x[i, 0, n] - x[j, 0, n], x[i, 1, n] - x[j, 1, n], x[i, 2, n] - x[j, 2, n]
                 d = np.sqrt(a * a + b * b + c * c + np.float32(1e-6))
                 push = slopes[pair, piece[min(np.int64(d * np.float32(_GRID)), last)]]
                 push -= np.float32(_STIFF) * max(np.float32(0), np.float32(_OVERLAP) - d)
                 pull[n] = push / d
             if j == i + 1:
-                for n in range(chains):
+                for n in range(_GROUP):
                     a, b, c = x[i, 0, n] - x[j, 0, n], x[i, 1, n] - x[j, 1, n], x[i, 2, n] - x[j, 2, n]
                     d = np.sqrt(a * a + b * b + c * c + np.float32(1e-6))
                     pull[n] += np.float32(_TIE) * max(np.float32(0), d - np.float32(_BOND)) / d
             for c in range(3):
-                for n in range(chains):
+                for n in range(_GROUP):
                     part = pull[n] * (x[i, c, n] - x[j, c, n])
                     force[i, c, n] -= part
                     force[j, c, n] += part
-            pair += 1
 
 
 @jit(fastmath=True)
 def _count(x: Any, near: Any) -> None:
     """Add to each pair [chains, P] how much it is in contact."""
-    length, chains = x.shape[0], x.shape[2]
+    length = x.shape[0]
     reach = np.float32(_CONTACT + 6 * _SOFT)
     pair = 0
     for i in range(length):
         for j in range(i + 1, length):
-            for n in range(chains):
+            for n in range(_GROUP):
                 a, b, c = x[i, 0, n] - x[j, 0, n], x[i, 1, n] - x[j, 1, n], x[i, 2, n] - x[j, 2, n]
                 square = a * a + b * b + c * c
                 if square < reach * reach:

@@ -120,9 +120,7 @@ def device_features(
         blocks = _zero_sum(inverse.neg_(), length)
     upper = torch.triu(torch.ones(length, length, dtype=torch.bool, device=tokens.device), 1)
     maps["ridge"] = blocks[..., :GAP, :GAP].square().sum(dim=(2, 3)).sqrt()
-    channels = torch.stack(
-        [odds[n] if n in odds else _standardised(_apc(maps[n]), upper) for n in names], dim=-1
-    )
+    channels = torch.stack([odds[n] if n in odds else _standardised(maps[n], upper) for n in names], dim=-1)
     scalars = torch.tensor([math.log(neff) / 10, math.log(length) / 10], device=tokens.device)
     shown = tokens[0] if query is None else query
     return DeviceFeatures(_compand(blocks), channels, _site_channels(shown, sites, length), scalars)
@@ -208,10 +206,14 @@ def _apc(raw: Tensor) -> Tensor:
     return (raw - torch.outer(mean, mean) / mean.mean()).fill_diagonal_(0)
 
 
-def _standardised(full: Tensor, upper: Tensor) -> Tensor:
+def _standardised(raw: Tensor, upper: Tensor) -> Tensor:
+    """APC-corrected map, standardised over the pairs; one that is all rounding stays zero."""
+    full = _apc(raw)
     packed = full[upper].double()
     spread = float(packed.std(correction=0))
-    return torch.asinh((full - packed.mean().float()) / (spread if spread > 0 else 1.0)).half()
+    if spread <= 1e-6 * float(raw.max()):
+        return torch.zeros_like(full).half()
+    return torch.asinh((full - packed.mean().float()) / spread).half()
 
 
 def _compand(blocks: Tensor) -> Tensor:

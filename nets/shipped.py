@@ -10,7 +10,7 @@ from data.errors import MapError
 from nets.config import RefinerConfig, from_metadata
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-DEFAULT = "covarion-3"
+DEFAULT = "covarion-4"
 
 
 def find_weights(name: str) -> Path:

@@ -63,20 +63,34 @@ def test_forces_are_the_slope_of_the_energy():
             value += 10 * max(0, 3.8 - d) ** 2 + (5 * max(0, d - 7.0) ** 2 if j == i + 1 else 0)
         return value
 
-    both = np.stack([x, x + 1], axis=-1)  # two chains, one of them moved
-    force, near = np.zeros_like(both), np.zeros((2, pairs), np.float32)
-    chain._forces(both, *chain._pieces(energy, KNOTS), force)
-    chain._count(both, near)
-    wanted, step = np.zeros((length, 3)), 1e-5
-    for i, c in np.ndindex(length, 3):
-        up, down = x.astype(np.float64), x.astype(np.float64)
-        up[i, c] += step
-        down[i, c] -= step
-        wanted[i, c] = -(total(up) - total(down)) / (2 * step)
-    for n in (0, 1):
+    moved, wide = x + 1, 3 * x  # in the last some pairs are so far that nothing pulls, and some only there
+    four = np.stack([x, moved, wide, x - 2], axis=-1)
+    force, near = np.zeros_like(four), np.zeros((4, pairs), np.float32)
+    chain._forces(four, *chain._pieces(energy, KNOTS), force)
+    chain._count(four, near)
+    step = 1e-5
+    for n in range(4):
+        wanted = np.zeros((length, 3))
+        for i, c in np.ndindex(length, 3):
+            up, down = four[..., n].astype(np.float64), four[..., n].astype(np.float64)
+            up[i, c] += step
+            down[i, c] -= step
+            wanted[i, c] = -(total(up) - total(down)) / (2 * step)
         np.testing.assert_allclose(force[..., n], wanted, rtol=1e-3, atol=1e-2)
-    soft = 1 / (1 + np.exp((distances(x.astype(np.float64))[np.triu_indices(length, 1)] - 8) / 0.7))
-    np.testing.assert_allclose(near, [soft, soft], atol=3e-3)
+        apart = distances(four[..., n].astype(np.float64))[np.triu_indices(length, 1)]
+        np.testing.assert_allclose(near[n], 1 / (1 + np.exp((apart - 8) / 0.7)), atol=3e-3)
+
+
+def test_pairs_that_are_far_in_every_chain_do_not_pull():
+    rng = np.random.default_rng(2)
+    x = np.zeros((3, 3, 4), np.float32)
+    x[:, 0] = np.array([0, 7, 30])[:, None]
+    x[2, 0, 3] = 15  # near enough in one chain alone
+    slopes = chain._pieces(rng.normal(size=(3, BINS)), KNOTS)
+    force = np.zeros_like(x)
+    chain._forces(x, *slopes, force)
+    assert force[0, 0, 3] != force[0, 0, 0]
+    np.testing.assert_array_equal(force[0, :, :3], np.repeat(force[0, :, :1], 3, axis=1))
 
 
 def test_contacts_that_nobody_told_come_back_and_lies_go():
