@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from workflow_fixtures import snakemake, write_family, write_table
 
@@ -51,3 +52,28 @@ def test_the_data_set_and_a_training_job_whose_time_is_up(tmp_path):
     from nets.checkpoint import load_refiner
 
     assert load_refiner(str(tmp_path / target)).card["train"]["proteins"] == ["second"]
+
+
+@pytest.mark.slow
+def test_training_from_alignments(tmp_path):
+    """The shards hold the alignments; features at other depths are computed while training goes on."""
+    for seed, name in enumerate(["first", "second"]):
+        write_family(tmp_path, name, seed)
+    rows = [
+        {"protein": n, "alignment": f"{n}.fasta", "structure": f"{n}.pdb", "cluster": n}
+        for n in ("first", "second")
+    ]
+    write_table(tmp_path / "proteins.tsv", rows)
+    target = "results/model/without-first/weights.safetensors"
+    live = SMALL.replace("crop: 32", "crop: 32, live_every: 2") + "}"
+    snakemake(tmp_path, target, config=[live], check=0)
+    from data.mapped import map_arrays
+    from nets.checkpoint import load_refiner
+
+    shards = (tmp_path / "results/dataset/shards").glob("*.npz")
+    held = {name: array for shard in shards for name, array in map_arrays(shard).items() if "/tokens" in name}
+    assert sorted(held) == [f"{key}/tokens" for key in ("first", "first~0", "second", "second~0")]
+    assert all(array.dtype == np.int8 and array.ndim == 2 for array in held.values())
+    card = load_refiner(str(tmp_path / target)).card
+    assert card["train"]["proteins"] == ["second"]
+    assert card["training"]["live_every"] == 2
