@@ -204,6 +204,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.teacher not in ("", *TEACHERS):
             raise ValueError(f"teacher must be empty or {', '.join(TEACHERS)}, got {str(self.teacher)[:60]}")
+        if type(self.live_every) is not int or self.live_every < 0:
+            raise ValueError(f"live_every must be 0 or a whole number, got {str(self.live_every)[:60]}")
         if not isinstance(self.teacher_weight, int | float) or not 0 <= self.teacher_weight <= 1:
             raise ValueError(f"teacher_weight must be from 0 to 1, got {str(self.teacher_weight)[:60]}")
 

@@ -111,6 +111,12 @@ class Trainer:
         ]
 
     def _live_crops(self) -> LiveCrops:
+        if self.group.size > 1:
+            raise CovarionError(
+                "training from alignments takes one process",
+                value=f"live_every {self.settings.live_every}, {self.group.size} processes",
+                remedy="set train: processes to 1, or live_every to 0",
+            )
         torch.backends.cudnn.benchmark = True  # there are two sizes of squares
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         clusters, folds = self.clusters, self.folds

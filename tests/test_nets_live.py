@@ -16,6 +16,7 @@ from nets.config import RefinerConfig, TrainConfig
 from nets.dataset import Example
 from nets.device_features import device_features
 from nets.features import compute_features
+from nets.group import Group
 from nets.live import COPIES, LiveCrops, LiveExample, Pool, stand_in
 from nets.losses import UNRESOLVED, batch_losses, refiner_loss
 from nets.model import Pixels, Refiner
@@ -194,6 +195,13 @@ def test_a_stopped_run_goes_on_to_the_bit(live, tmp_path):
     for name, value in whole.averaged().state_dict().items():
         assert torch.equal(value, again.averaged().state_dict()[name]), name
     assert [row["loss"] for row in whole.history] == [row["loss"] for row in again.history]
+
+
+def test_several_processes_are_refused(live, tmp_path):
+    with pytest.raises(CovarionError, match=r"takes one process.*2 processes"):
+        Trainer(live, MODEL, settings_of(), tmp_path, group=Group(0, 2))
+    with pytest.raises(ValueError, match="live_every must be"):
+        settings_of(live_every=0.5)
 
 
 def test_it_trains_from_files_that_hold_alignments(examples, tmp_path):
