@@ -124,6 +124,7 @@ class CapturedStep:
 
     def _record(self, pixels: Pixels, bins: Tensor) -> _Recorded:
         pixels, bins = Pixels(**{name: value.clone() for name, value in vars(pixels).items()}), bins.clone()
+        drawn = torch.cuda.get_rng_state()
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -135,6 +136,9 @@ class CapturedStep:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             losses = self._compute(pixels, bins)
+        torch.cuda.set_rng_state(
+            drawn
+        )  # so that the replay drops what it would in a run that recorded before
         return _Recorded(graph, pixels, bins, losses, [p.grad for p in self.model.parameters()])
 
     def _compute(self, pixels: Pixels, bins: Tensor) -> Tensor:

@@ -30,11 +30,17 @@ def tuning_proteins(card: dict[str, Any]) -> set[str]:
     )
 
 
-def tuning_names(card: dict[str, Any]) -> set[str]:
-    """Proteins and clusters that chose the weights and calibrated their probabilities."""
+def tuning_clusters(card: dict[str, Any]) -> set[str]:
+    """Homology clusters that chose the weights and calibrated their probabilities."""
     begun = card.get("start")
-    own = set(card.get("tune", {}).get("clusters", [])) | tuning_proteins(card)
-    return own | (tuning_names(begun["card"]) if begun else set())
+    return set(card.get("tune", {}).get("clusters", [])) | (
+        tuning_clusters(begun["card"]) if begun else set()
+    )
+
+
+def tuning_names(card: dict[str, Any]) -> set[str]:
+    """Their proteins and clusters."""
+    return tuning_clusters(card) | tuning_proteins(card)
 
 
 def acquaintance(card: dict[str, Any], protein: str, cluster: str = "") -> str:

@@ -206,6 +206,8 @@ class TrainConfig:
             raise ValueError(f"teacher must be empty or {', '.join(TEACHERS)}, got {str(self.teacher)[:60]}")
         if type(self.live_every) is not int or self.live_every < 0:
             raise ValueError(f"live_every must be 0 or a whole number, got {str(self.live_every)[:60]}")
+        if self.live_every and (self.teacher or self.micro_batch > 1):
+            raise ValueError("live_every goes with neither a teacher nor a micro_batch")
         if not isinstance(self.teacher_weight, int | float) or not 0 <= self.teacher_weight <= 1:
             raise ValueError(f"teacher_weight must be from 0 to 1, got {str(self.teacher_weight)[:60]}")
 

@@ -121,6 +121,8 @@ def device_features(
     upper = torch.triu(torch.ones(length, length, dtype=torch.bool, device=tokens.device), 1)
     maps["ridge"] = blocks[..., :GAP, :GAP].square().sum(dim=(2, 3)).sqrt()
     channels = torch.stack([odds[n] if n in odds else _standardised(maps[n], upper) for n in names], dim=-1)
+    # What the diagonal shows is that of pair 0, as in `nets.dataset.cut_pixels`
+    channels.diagonal(dim1=0, dim2=1).copy_(channels[0, 1][:, None])
     scalars = torch.tensor([math.log(neff) / 10, math.log(length) / 10], device=tokens.device)
     shown = tokens[0] if query is None else query
     return DeviceFeatures(_compand(blocks), channels, _site_channels(shown, sites, length), scalars)

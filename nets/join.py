@@ -8,7 +8,7 @@ from typing import Any
 
 from data.errors import CovarionError
 from data.homology import save_families
-from nets.card import learned_clusters, learned_proteins, published_by, tuning_names, tuning_proteins
+from nets.card import learned_clusters, learned_proteins, published_by, tuning_clusters, tuning_proteins
 from nets.checkpoint import Loaded, load_refiner, save_weights
 from nets.probability import IDENTITY
 from nets.relatives import families_file, known_families, merged
@@ -37,7 +37,10 @@ def join_weights(names: Sequence[str], out: str | Path) -> None:
     """
     members = [load_refiner(name) for name in names]
     config = members[0].model.config
-    if len(members) < 2 or any(loaded.model.config != config for loaded in members) or config.members > 1:
+    shapes = {
+        replace(loaded.model.config, dropout=0.0) for loaded in members
+    }  # which matters in training alone
+    if len(members) < 2 or len(shapes) > 1 or config.members > 1:
         raise CovarionError(
             "only two or more networks of one shape can be joined",
             value=", ".join(loaded.name for loaded in members),
@@ -65,8 +68,8 @@ def _card(members: Sequence[Loaded]) -> dict[str, Any]:
     cards = [loaded.card for loaded in members]
     learned = set().union(*map(learned_clusters, cards))
     proteins = set().union(*map(tuning_proteins, cards))
-    clusters = set().union(*map(tuning_names, cards)) - proteins
-    if both := sorted(learned & clusters):
+    clusters = set().union(*map(tuning_clusters, cards))
+    if both := sorted((learned & clusters) | (set().union(*map(learned_proteins, cards)) & proteins)):
         raise CovarionError(
             "one of the networks has learned from what another was tuned on",
             value=", ".join(both)[:200],

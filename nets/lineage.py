@@ -43,12 +43,12 @@ def check_start(start: Loaded, config: RefinerConfig, tuning: Sequence[Example])
 
 def grown(start: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """State of weights to go on from, with zeros for the pair maps that they did not read."""
-    key = "embed_maps.weight"
-    if key not in start:
-        return start
-    wider = torch.zeros_like(fresh[key])
-    wider[:, : start[key].shape[1]] = start[key]
-    return start | {key: wider}
+    found = dict(start)
+    for key in start:
+        if key.endswith("embed_maps.weight"):
+            found[key] = torch.zeros_like(fresh[key])
+            found[key][:, : start[key].shape[1]] = start[key]
+    return found
 
 
 def data_card(examples: Sequence[Example], start: Loaded | None = None) -> dict[str, Any]:

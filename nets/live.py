@@ -2,7 +2,7 @@
 
 A pool on the device holds every family at a few depths of its alignment; every few steps one family's oldest
 entry gives way to a fresh draw of sequences. Which draw that is, and every crop, is a function of seed and
-step alone, so that a run that was stopped goes on as if it had not been.
+step alone, so that a run that was stopped goes on as if it had not been (to the bit on a CPU).
 """
 
 import zlib
@@ -16,6 +16,7 @@ from torch import Tensor
 from data.alphabet import GAP, Q
 from data.errors import CovarionError
 from data.mapped import map_arrays
+from data.memory import require_bytes
 from nets.config import PAIR_MAPS, TrainConfig
 from nets.dataset import SHALLOWEST, Example, array_name, by_cluster, example_at, subsample
 from nets.device_features import DeviceFeatures, device_features
@@ -46,6 +47,8 @@ class LiveExample:
         True distance bin of the packed pairs, 255 where it is not resolved.
     device : str
         Where features are computed.
+    names : tuple of str
+        Pair maps that the network reads.
     """
 
     protein: str
@@ -54,6 +57,7 @@ class LiveExample:
     tokens: np.ndarray
     bins: np.ndarray
     device: str = "cpu"
+    names: tuple[str, ...] = PAIR_MAPS
     teacher: str = ""
     _kept: dict[int, Features] = field(default_factory=dict, repr=False)
 
@@ -63,7 +67,7 @@ class LiveExample:
         return self.tokens.shape[1]
 
     @staticmethod
-    def of(example: Example, device: str) -> "LiveExample":
+    def of(example: Example, device: str, names: tuple[str, ...] = PAIR_MAPS) -> "LiveExample":
         """The same protein, from the alignment in the file of an example.
 
         Raises
@@ -81,7 +85,7 @@ class LiveExample:
                 remedy="write the data set with train: settings: live_every above 0",
             )
         found = arrays[name], arrays[array_name(example.key, "bins")]
-        return LiveExample(example.protein, example.cluster, example.split, *found, device)
+        return LiveExample(example.protein, example.cluster, example.split, *found, device, names)
 
     def chosen_depths(self) -> list[int]:
         """All sequences, the geometric mean of their number and 16, and 16."""
@@ -97,12 +101,15 @@ class LiveExample:
     def read(self, k: int) -> tuple[Features, np.ndarray]:
         """Features at depth number `k` (modulo the number there is) and the true bins."""
         k %= self.depths()
-        if k not in self._kept:
+        found = self._kept.get(k)
+        if found is None:
             rng = np.random.default_rng([k, zlib.crc32(self.protein.encode())])
             rows = self.chosen_depths()[k]
             drawn = subsample(self.tokens, min(rows, _MOST_ROWS), rng)
-            self._kept[k] = device_features(_placed(drawn, self.device)).packed()
-        return self._kept[k], self.bins
+            found = device_features(_placed(drawn, self.device), self.names).packed()
+            if self.split == "tune":  # which is looked at again and again
+                self._kept[k] = found
+        return found, self.bins
 
     def content(self) -> list[list]:
         """Checksums of alignment and bins."""
@@ -145,19 +152,10 @@ class Pool:
         self.entries: list[dict[int, Entry]] = [{} for _ in self.examples]
         self.place = {example.protein: k for k, example in enumerate(self.examples)}
         self.drawn = 0
-        self._check_memory()
 
-    def _check_memory(self) -> None:
-        if self.device.type != "cuda":
-            return
-        needed = self.copies * sum(e.length**2 for e in self.examples) * (Q**2 + 5)
-        free = torch.cuda.mem_get_info(self.device)[0]
-        if needed > _POOL_SHARE * free:
-            raise CovarionError(
-                "the features of the training families do not fit the GPU's memory",
-                value=f"{needed / 1e9:.1f} GB of {free / 1e9:.1f} GB",
-                remedy="train from a data set (`snakemake dataset`), or on fewer or shorter families",
-            )
+    def bytes(self) -> int:
+        """What it holds in the end."""
+        return self.copies * sum(e.length**2 for e in self.examples) * (Q**2 + 2 * len(self.names) + 1)
 
     def draw_until(self, number: int) -> None:
         """Make all draws before `number`, but not those that later ones have replaced since."""
@@ -228,10 +226,25 @@ class LiveCrops:
             for k, (examples, copies) in enumerate(((self.real, COPIES), (self.made, 1)))
             if examples
         ]
+        self._check_memory()
         self.sides = [settings.crop, round(settings.crop * WIDE)]
         long = by_cluster([e for e in self.real if e.length > settings.crop])  # type: ignore[misc]
         long_folds = by_cluster([e for e in self.made if e.length > settings.crop])  # type: ignore[misc]
         self.groups = [(clusters, folds), (long or clusters, long_folds or folds)]
+
+    def _check_memory(self) -> None:
+        needed = sum(pool.bytes() for pool in self.pools)
+        way = "train from a data set (live_every 0), or on fewer or shorter families"
+        if self.device.type != "cuda":
+            require_bytes("features of the training families", needed, lambda available: way)
+            return
+        free = torch.cuda.mem_get_info(self.device)[0]
+        if needed > _POOL_SHARE * free:
+            raise CovarionError(
+                "the features of the training families do not fit the GPU's memory",
+                value=f"{needed / 1e9:.1f} GB of {free / 1e9:.1f} GB",
+                remedy=way,
+            )
 
     def at(self, step: int) -> list[tuple[Pixels, Tensor]]:
         """The crops of a step, one batch of one size."""

@@ -48,8 +48,7 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
     """Symmetric logits of the distance bins for a whole map, float32 [L, L, B] on the CPU.
 
     The couplings are embedded some rows at a time, so that 441 numbers a pair never stand in memory at once,
-    and the trunk passes in strips (`nets.stream`): about 4 (C + 3 B) L^2 bytes, and half a gigabyte for a
-    strip.
+    and the trunk passes in strips (`nets.stream`): about 4 (2 C + 3 B) L^2 bytes.
     """
     if isinstance(model, Committee):
         total = _map_logits(model.members[0], features)

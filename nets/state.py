@@ -59,6 +59,10 @@ def read_state(folder: Path, trainer: "Trainer") -> None:
         number, key = name.split(".", 1)
         state.setdefault(int(number), {})[key] = value
     trainer.optimiser.load_state_dict(trainer.optimiser.state_dict() | {"state": state})
+    for parameter, moments in trainer.optimiser.state.items():
+        for key, value in moments.items():  # a fused update asks for the parameter's own layout
+            if value.shape == parameter.shape:
+                moments[key] = torch.empty_like(parameter).copy_(value)
     logger.info("resumed at step %d from %s", trainer.step, path)
 
 

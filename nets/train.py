@@ -18,7 +18,7 @@ from nets.ahead import Ahead
 from nets.calibrate import fit_calibration, fit_chain, tuning_scores
 from nets.captured import CapturedStep
 from nets.checkpoint import Loaded, choose_device, load_refiner, save_weights
-from nets.config import RefinerConfig, TrainConfig, as_metadata, from_metadata
+from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig, TrainConfig, as_metadata, from_metadata
 from nets.dataset import Example, by_cluster, check_split, example_at, random_crop
 from nets.group import Group
 from nets.identity import run_identity
@@ -116,6 +116,12 @@ class Trainer:
                 "training from alignments takes one process",
                 value=f"live_every {self.settings.live_every}, {self.group.size} processes",
                 remedy="set train: processes to 1, or live_every to 0",
+            )
+        if unknown := sorted(set(self.config.pair_maps) - {*PAIR_MAPS, *TRROSETTA_MAPS}):
+            raise CovarionError(
+                "training from alignments does not compute a pair map that the network reads",
+                value=", ".join(unknown),
+                remedy="set live_every to 0",
             )
         torch.backends.cudnn.benchmark = True  # there are two sizes of squares
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -369,11 +375,11 @@ def train_refiner(
     torch.set_num_threads(threads)
     examples: list[Any] = [Example(**entry) for entry in files]
     device = choose_device(device)
-    if settings.get("live_every"):
-        examples = [LiveExample.of(example, device) for example in examples]
     begun = load_refiner(start) if start else None
     config = from_metadata(RefinerConfig, (as_metadata(begun.model.config) if begun else {}) | model)
     run = from_metadata(TrainConfig, settings)
+    if run.live_every:
+        examples = [LiveExample.of(example, device, config.pair_maps) for example in examples]
     folder = Path(out).parent
     trainer = Trainer(examples, config, run, folder, device, begun, readers, group)
     with Interrupt() as interrupt:

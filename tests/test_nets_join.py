@@ -1,5 +1,7 @@
 """Networks that were trained apart in one file: their logits are averaged, their histories added up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from nets.checkpoint import load_refiner, save_weights
 from nets.config import RefinerConfig
 from nets.features import compute_features
 from nets.join import join_weights
+from nets.lineage import grown
 from nets.model import Committee
 from nets.networks import network_of
 from nets.predict import distance_logits, predict
@@ -68,6 +71,22 @@ def test_logits_are_the_mean_of_the_members(two, features, tmp_path):
     assert predict(joined, features).contact.shape == (20, 20)
 
 
+def test_dropout_is_no_part_of_the_shape(two, tmp_path):
+    other = written(tmp_path / "c.safetensors", 3, card(["s"], []), replace(SHAPE, dropout=0.4))
+    join_weights([two[0], other], tmp_path / "joined.safetensors")
+    assert load_refiner(str(tmp_path / "joined.safetensors")).model.config.members == 2
+
+
+def test_it_may_go_on_with_more_maps(two, tmp_path):
+    join_weights(two, tmp_path / "joined.safetensors")
+    start = load_refiner(str(tmp_path / "joined.safetensors")).model
+    wider = network_of(replace(start.config, pair_maps=(*start.config.pair_maps, "expert:mine")))
+    wider.load_state_dict(grown(start.state_dict(), wider.state_dict()))
+    for member, before in zip(wider.members, start.members, strict=True):
+        assert torch.equal(member.embed_maps.weight[:, :2], before.embed_maps.weight)
+        assert not bool(member.embed_maps.weight[:, 2].any())
+
+
 def test_histories_are_added_up(two, tmp_path):
     join_weights(two, tmp_path / "joined.safetensors")
     joined = load_refiner(str(tmp_path / "joined.safetensors"))
@@ -89,6 +108,10 @@ def test_what_cannot_be_joined_is_refused(two, tmp_path):
     seen = written(tmp_path / "d.safetensors", 4, card(["t"], []))
     with pytest.raises(CovarionError, match=r"learned from what another was tuned on.*c-t"):
         join_weights([two[0], seen], out)
+    named = card(["t"], [])
+    named["train"]["clusters"] = ["t"]  # a cluster of its own
+    with pytest.raises(CovarionError, match="learned from what another was tuned on"):
+        join_weights([two[0], written(tmp_path / "e.safetensors", 5, named)], out)
     assert not out.exists()
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from training_fixtures import LENGTH, as_files, write_examples
 
 from data.alphabet import GAP
-from data.errors import CovarionError
+from data.errors import CovarionError, MemoryLimitError
 from nets.captured import CapturedStep, FusedForward
 from nets.config import RefinerConfig, TrainConfig
-from nets.dataset import Example
+from nets.dataset import Example, cut_pixels
 from nets.device_features import device_features
 from nets.features import compute_features
 from nets.group import Group
@@ -57,6 +57,17 @@ def test_features_equal_those_of_the_kernels(seed, rows, length):
     np.testing.assert_allclose(ours.maps, theirs.maps, rtol=2e-3, atol=5e-3)
     np.testing.assert_allclose(ours.sites, theirs.sites, atol=1e-3)
     np.testing.assert_allclose(ours.scalars, theirs.scalars, atol=1e-6)
+
+
+def test_rectangles_equal_those_of_files(live):
+    tokens = np.array(live[0].tokens)
+    rows, cols = slice(3, 20), slice(1, 9)
+    ours = device_features(torch.from_numpy(tokens)).cut(rows, cols)
+    every = np.arange(LENGTH)
+    theirs = cut_pixels(compute_features(tokens), every[rows], every[cols])
+    assert int((ours.couplings.int() - theirs.couplings.int()).abs().max()) <= 1
+    for name in ("maps", "rows", "cols", "separation", "scalars"):
+        torch.testing.assert_close(vars(ours)[name], vars(theirs)[name], rtol=2e-3, atol=5e-3)
 
 
 def test_blocks_below_the_diagonal_are_the_transposed_ones(live):
@@ -195,6 +206,8 @@ def test_a_stopped_run_goes_on_to_the_bit(live, tmp_path):
     for name, value in whole.averaged().state_dict().items():
         assert torch.equal(value, again.averaged().state_dict()[name]), name
     assert [row["loss"] for row in whole.history] == [row["loss"] for row in again.history]
+    for parameter, moments in again.optimiser.state.items():  # a fused update refuses another layout
+        assert moments["exp_avg"].stride() == parameter.stride()
 
 
 def test_several_processes_are_refused(live, tmp_path):
@@ -202,6 +215,27 @@ def test_several_processes_are_refused(live, tmp_path):
         Trainer(live, MODEL, settings_of(), tmp_path, group=Group(0, 2))
     with pytest.raises(ValueError, match="live_every must be"):
         settings_of(live_every=0.5)
+    with pytest.raises(ValueError, match="neither a teacher nor a micro_batch"):
+        settings_of(micro_batch=2)
+    other = RefinerConfig(pair_maps=("ridge", "expert:mine"), channels=8, blocks=1)
+    with pytest.raises(CovarionError, match="expert:mine"):
+        Trainer(live, other, settings_of(), tmp_path)
+
+
+def test_what_the_pool_will_hold_is_asked_for_first(live, monkeypatch):
+    pools = LiveCrops([[e] for e in live[:4]], [[live[5]]], settings_of(), CPU).pools
+    assert pools[1].bytes() == 17**2 * (441 + 4 + 1)
+    assert pools[0].bytes() == COPIES * 4 * LENGTH**2 * 446
+    needed = sum(pool.bytes() for pool in pools)
+    monkeypatch.setattr("data.memory.available_bytes", lambda *_: needed - 1)
+    with pytest.raises(MemoryLimitError, match="features of the training families"):
+        LiveCrops([[e] for e in live[:4]], [[live[5]]], settings_of(), CPU)
+
+
+def test_tuning_families_are_read_by_the_maps_of_the_network(examples):
+    turned = LiveExample.of(examples[4], "cpu", ("mi", "ridge"))
+    plain = LiveExample.of(examples[4], "cpu")
+    np.testing.assert_array_equal(turned.read(1)[0].maps[:, ::-1], plain.read(1)[0].maps)
 
 
 def test_it_trains_from_files_that_hold_alignments(examples, tmp_path):
