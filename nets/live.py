@@ -16,12 +16,13 @@ from torch import Tensor
 from data.alphabet import GAP, Q
 from data.errors import CovarionError
 from data.mapped import map_arrays
-from data.memory import require_bytes
+from data.memory import INTERPRETER, require_bytes
 from nets.config import PAIR_MAPS, TrainConfig
 from nets.dataset import SHALLOWEST, Example, array_name, by_cluster, example_at, subsample
 from nets.device_features import DeviceFeatures, device_features
 from nets.features import Features
 from nets.losses import UNRESOLVED
+from nets.memory import TORCH
 from nets.model import Pixels
 
 COPIES = 3  # depths of a family that the pool holds at a time; simulated folds have one
@@ -236,7 +237,11 @@ class LiveCrops:
         needed = sum(pool.bytes() for pool in self.pools)
         way = "train from a data set (live_every 0), or on fewer or shorter families"
         if self.device.type != "cuda":
-            require_bytes("features of the training families", needed, lambda available: way)
+            require_bytes(
+                "a pool of the training families' features",
+                needed + INTERPRETER + TORCH,
+                lambda available: [way],
+            )
             return
         free = torch.cuda.mem_get_info(self.device)[0]
         if needed > _POOL_SHARE * free:

@@ -227,8 +227,8 @@ def test_what_the_pool_will_hold_is_asked_for_first(live, monkeypatch):
     assert pools[1].bytes() == 17**2 * (441 + 4 + 1)
     assert pools[0].bytes() == COPIES * 4 * LENGTH**2 * 446
     needed = sum(pool.bytes() for pool in pools)
-    monkeypatch.setattr("data.memory.available_bytes", lambda *_: needed - 1)
-    with pytest.raises(MemoryLimitError, match="features of the training families"):
+    monkeypatch.setattr("data.memory.available_bytes", lambda *_: (needed, "here"))
+    with pytest.raises(MemoryLimitError, match=r"training families' features.*live_every 0"):
         LiveCrops([[e] for e in live[:4]], [[live[5]]], settings_of(), CPU)
 
 
