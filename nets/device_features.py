@@ -1,7 +1,7 @@
 """The channels of `nets.features` computed on torch's device, as whole maps: for training on a GPU.
 
-A GPU computes them in the time of a training step, so that crops need not be read from disk. They equal those of `nets.features.compute_features` but for rounding: a step of
-the companded couplings, a thousandth of a map.
+A GPU computes them in the time of a training step, so that crops need not be read from disk. They equal those
+of `nets.features.compute_features` but for rounding: a step of the companded couplings, 0.001 of a map.
 """
 
 import math

@@ -8,6 +8,7 @@ step alone, so that a run that was stopped goes on as if it had not been (to the
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,7 +152,7 @@ class Pool:
         self.examples, self.device, self.seed, self.copies = list(examples), device, seed, copies
         self.names = names
         self.entries: list[dict[int, Entry]] = [{} for _ in self.examples]
-        self.place = {example.protein: k for k, example in enumerate(self.examples)}
+        self.place = {id(example): k for k, example in enumerate(self.examples)}
         self.drawn = 0
 
     def bytes(self) -> int:
@@ -182,9 +183,9 @@ class Pool:
         on_device, shown, truth = (_placed(array, self.device) for array in (tokens, query, bins))
         return Entry(device_features(on_device, self.names, shown), truth)
 
-    def entry(self, protein: str, rng: np.random.Generator) -> Entry:
-        """One of the protein's entries."""
-        held = self.entries[self.place[protein]]
+    def entry(self, example: LiveExample, rng: np.random.Generator) -> Entry:
+        """One of the family's entries."""
+        held = self.entries[self.place[id(example)]]
         return held[sorted(held)[int(rng.integers(len(held)))]]
 
 
@@ -263,9 +264,9 @@ class LiveCrops:
             rng = np.random.default_rng([self.settings.seed, 6, wide, n])
             clusters, folds = self.groups[wide]
             made = folds and (rng.random() < self.settings.fold_share or not clusters)
-            example = example_at(n, folds if made else clusters, self.settings.seed + wide)  # type: ignore
-            pool = next(p for p in self.pools if example.protein in p.place)
-            parts.append(_cut(pool.entry(example.protein, rng), side, rng))
+            example: Any = example_at(n, folds if made else clusters, self.settings.seed + wide)  # type: ignore
+            pool = self.pools[-1 if made else 0]
+            parts.append(_cut(pool.entry(example, rng), side, rng))
         return [(Pixels.joined([pixels for pixels, _ in parts]), torch.cat([bins for _, bins in parts]))]
 
 
