@@ -18,10 +18,9 @@ from torch.nn import functional
 from data.alphabet import GAP, LETTERS, Q
 from nets.config import PAIR_MAPS, TRROSETTA_MAPS
 from nets.experts import TRROSETTA_LETTERS, published_networks
-from nets.features import IDENTITY, QUANTUM, SITE_CHANNELS, Features
+from nets.features import IDENTITY, QUANTUM, SHRINKAGE, SITE_CHANNELS, Features
 from nets.model import Pixels
 
-SHRINKAGE = 4.5  # of `dca.gaussian.ridge`
 _ROWS = 4096  # sequences that are compared with all others at once
 
 
