@@ -11,10 +11,14 @@ from training_fixtures import LENGTH, as_files, write_examples
 
 from data.alphabet import GAP
 from data.errors import CovarionError, MemoryLimitError
+from dca.frequencies import site_frequencies
+from dca.gaussian import shrunk_inverse
+from dca.weights import sequence_weights
 from nets.captured import CapturedStep, FusedForward
 from nets.config import RefinerConfig, TrainConfig
 from nets.dataset import Example, cut_pixels
-from nets.device_features import device_features
+from nets.device_features import device_features, published_inputs
+from nets.experts import trrosetta_inputs
 from nets.features import compute_features
 from nets.group import Group
 from nets.live import COPIES, LiveCrops, LiveExample, Pool, stand_in
@@ -68,6 +72,16 @@ def test_rectangles_equal_those_of_files(live):
     assert int((ours.couplings.int() - theirs.couplings.int()).abs().max()) <= 1
     for name in ("maps", "rows", "cols", "separation", "scalars"):
         torch.testing.assert_close(vars(ours)[name], vars(theirs)[name], rtol=2e-3, atol=5e-3)
+
+
+def test_inputs_of_published_networks_equal_those_of_the_kernels(live):
+    tokens = np.array(live[0].tokens)
+    weights = sequence_weights(tokens, 0.8)
+    inverse, sites = shrunk_inverse(tokens, weights), site_frequencies(tokens, weights)
+    ours = published_inputs(
+        *(torch.from_numpy(a) for a in (inverse, tokens[0], sites.astype(np.float32).ravel()))
+    )
+    np.testing.assert_allclose(ours[0], trrosetta_inputs(tokens), rtol=1e-4, atol=1e-5)
 
 
 def test_blocks_below_the_diagonal_are_the_transposed_ones(live):
