@@ -87,7 +87,7 @@ def pseudolikelihood_on_device(
     free = _free_memory(place)
     if free is None or needed <= free:
         try:
-            with torch.inference_mode(), _full_precision():
+            with torch.inference_mode(), full_precision():
                 return _minimise(tokens, weights, settings, place)
         except torch.OutOfMemoryError:
             free = _free_memory(place)
@@ -153,7 +153,7 @@ def _too_large(shape: tuple[int, ...], place: torch.device, needed: int, free: i
 
 
 @contextmanager
-def _full_precision() -> Iterator[None]:
+def full_precision() -> Iterator[None]:
     """Products in whole float32 whatever the process has chosen, and its choice back afterwards."""
     import torch
 

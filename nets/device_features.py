@@ -5,8 +5,6 @@ of `nets.features.compute_features` but for rounding: a step of the companded co
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,9 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.alphabet import GAP, LETTERS, Q
+from dca.device import full_precision
+from dca.gaussian import SHRINKAGE
 from nets.config import PAIR_MAPS, TRROSETTA_MAPS
 from nets.experts import TRROSETTA_LETTERS, published_networks
-from nets.features import IDENTITY, QUANTUM, SHRINKAGE, SITE_CHANNELS, Features
+from nets.features import IDENTITY, QUANTUM, SITE_CHANNELS, Features
 from nets.model import Pixels
 
 _ROWS = 4096  # sequences that are compared with all others at once
@@ -70,17 +70,6 @@ class DeviceFeatures:
         )
 
 
-@contextmanager
-def _full_products() -> Iterator[None]:
-    """Matrix products in all 24 bits: an inverse does not bear less."""
-    before = torch.backends.cuda.matmul.fp32_precision
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.fp32_precision = before
-
-
 @torch.no_grad()
 def device_features(
     tokens: Tensor, names: tuple[str, ...] = PAIR_MAPS, query: Tensor | None = None
@@ -110,7 +99,7 @@ def device_features(
     letters = functional.one_hot(tokens.long(), Q).reshape(rows, length * Q)
     weights = _weights(letters.half() if tokens.is_cuda else letters.float(), length)
     neff = float(weights.sum(dtype=torch.float64))
-    with _full_products():
+    with full_precision():  # an inverse does not bear less
         pairs, sites = _frequencies(letters.float(), weights, neff)
         maps = {"mi": _information(pairs, sites, neff, length)} if "mi" in names else {}
         inverse = _inverse(pairs, sites, neff, rows)

@@ -9,14 +9,14 @@ from data.memory import domain_way, require_bytes
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.gauge import zero_sum
-from dca.gaussian import SHRINKAGE, ridge, shrunk_inverse
+from dca.gaussian import ridge, shrunk_inverse
 from dca.maps import apc, frobenius, mutual_information
 from dca.simulate import simulate_family
 from dca.weights import sequence_weights
 from nets.config import INVERSE, PAIR_MAPS, TRROSETTA_MAPS
 from nets.memory import features_bytes
 
-__all__ = ["SHRINKAGE", "Features", "compute_features", "simulate_family"]
+__all__ = ["Features", "compute_features", "simulate_family"]
 
 SITE_CHANNELS = 20 + Q + 2
 QUANTUM = 1 / 12

@@ -373,11 +373,10 @@ def train_refiner(
     """
     limit = time.monotonic() + 60 * minutes if minutes else math.inf
     torch.set_num_threads(threads)
-    examples: list[Any] = [Example(**entry) for entry in files]
-    device = choose_device(device)
-    begun = load_refiner(start) if start else None
+    begun, device = load_refiner(start) if start else None, choose_device(device)
     config = from_metadata(RefinerConfig, (as_metadata(begun.model.config) if begun else {}) | model)
     run = from_metadata(TrainConfig, settings)
+    examples: list[Any] = [Example(**entry) for entry in files]
     if run.live_every:
         examples = [LiveExample.of(example, device, config.pair_maps) for example in examples]
     folder = Path(out).parent
@@ -392,8 +391,8 @@ def train_refiner(
             )
     if trainer.group.leads:
         trainer.finish(data_card(examples, begun))
-        families = [*(known_families(find_weights(start)) if start else []), *families_of(examples)]
-        save_families(families_file(out), merged(families))
+        before = known_families(find_weights(start)) if start else []
+        save_families(families_file(out), merged([*before, *families_of(examples)]))
         # Weights that are whole need no checkpoint: asked for again, they are trained again.
         (folder / CHECKPOINT).unlink(missing_ok=True)  # none where no step was taken
     trainer.group.any(False)  # the others wait for the first

@@ -13,7 +13,9 @@ PACKAGES = {
     "report": {"data"},
     "workflow": {"data", "dca", "nets", "report"},
 }
-MAY_IMPORT_DCA = {f"nets/{name}.py" for name in ("features", "experts", "memory", "chain", "__main__")}
+MAY_IMPORT_DCA = {
+    f"nets/{name}.py" for name in ("features", "device_features", "experts", "memory", "chain", "__main__")
+}
 ONLY_IN = {
     "httpx": {"data/client.py"},
     "pyhmmer": {"data/jackhmmer.py", "data/homology.py"},

@@ -15,15 +15,19 @@ SMALL = (
 )
 
 
-@pytest.mark.slow
-def test_the_data_set_and_a_training_job_whose_time_is_up(tmp_path):
+def write_two_families(folder):
     for seed, name in enumerate(["first", "second"]):
-        write_family(tmp_path, name, seed)
+        write_family(folder, name, seed)
     rows = [
         {"protein": n, "alignment": f"{n}.fasta", "structure": f"{n}.pdb", "cluster": n}
         for n in ("first", "second")
     ]
-    write_table(tmp_path / "proteins.tsv", rows)
+    write_table(folder / "proteins.tsv", rows)
+
+
+@pytest.mark.slow
+def test_the_data_set_and_a_training_job_whose_time_is_up(tmp_path):
+    write_two_families(tmp_path)
     snakemake(tmp_path, "dataset", config=[SMALL + "}"], check=0)
     results = tmp_path / "results"
     manifest = load_json(results / "dataset/manifest.json")
@@ -57,13 +61,7 @@ def test_the_data_set_and_a_training_job_whose_time_is_up(tmp_path):
 @pytest.mark.slow
 def test_training_from_alignments(tmp_path):
     """The shards hold the alignments; features at other depths are computed while training goes on."""
-    for seed, name in enumerate(["first", "second"]):
-        write_family(tmp_path, name, seed)
-    rows = [
-        {"protein": n, "alignment": f"{n}.fasta", "structure": f"{n}.pdb", "cluster": n}
-        for n in ("first", "second")
-    ]
-    write_table(tmp_path / "proteins.tsv", rows)
+    write_two_families(tmp_path)
     target = "results/model/without-first/weights.safetensors"
     live = SMALL.replace("crop: 32", "crop: 32, live_every: 2") + "}"
     snakemake(tmp_path, target, config=[live], check=0)
