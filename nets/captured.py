@@ -136,9 +136,8 @@ class CapturedStep:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             losses = self._compute(pixels, bins)
-        torch.cuda.set_rng_state(
-            drawn
-        )  # so that the replay drops what it would in a run that recorded before
+        # so that the replay drops what it would in a run that recorded before
+        torch.cuda.set_rng_state(drawn)
         return _Recorded(graph, pixels, bins, losses, [p.grad for p in self.model.parameters()])
 
     def _compute(self, pixels: Pixels, bins: Tensor) -> Tensor:

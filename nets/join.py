@@ -37,9 +37,8 @@ def join_weights(names: Sequence[str], out: str | Path) -> None:
     """
     members = [load_refiner(name) for name in names]
     config = members[0].model.config
-    shapes = {
-        replace(loaded.model.config, dropout=0.0) for loaded in members
-    }  # which matters in training alone
+    # Dropout matters in training alone
+    shapes = {replace(loaded.model.config, dropout=0.0) for loaded in members}
     if len(members) < 2 or len(shapes) > 1 or config.members > 1:
         raise CovarionError(
             "only two or more networks of one shape can be joined",
