@@ -214,7 +214,7 @@ def _teach(options: argparse.Namespace) -> None:
 def _join(options: argparse.Namespace) -> None:
     from nets.join import join_weights
 
-    join_weights(options.weights, options.output)
+    join_weights(options.weights, options.output, options.quick_above)
 
 
 def _join_arguments(words: list[str]) -> argparse.Namespace:
@@ -225,6 +225,9 @@ def _join_arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("weights", nargs="+", help="names or files, two or more")
     parser.add_argument("-o", "--output", required=True, metavar="joined.safetensors")
+    parser.add_argument(
+        "--quick-above", type=int, default=0, metavar="COLUMNS", help="maps of more are read by the first two"
+    )
     return parser.parse_args(words)
 
 

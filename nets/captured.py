@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from nets.losses import batch_losses
 from nets.model import Block, Pixels, Refiner, context_means
+from nets.triangle import sides_of, update_of
 
 Fuse = Callable[[Callable], Callable]
 WARM_UPS = 3
@@ -50,15 +51,18 @@ class FusedForward:
         self.norm_relu, self.bias_relu, self.add_bias = (
             fuse(piece) for piece in (norm_relu, bias_relu, add_bias)
         )
+        self.sides_of, self.update_of = fuse(sides_of), fuse(update_of)
 
     def __call__(self, model: Refiner, pixels: Pixels) -> Tensor:
         """Logits of the distance bins, float32 [n, H, W, B]."""
         assert pixels.inside is not None
         x = model.embed(pixels)
         inside = pixels.inside[..., None].to(x.dtype)
-        for block in model.blocks:
+        for number, block in enumerate(model.blocks):
             assert isinstance(block, Block)
             x = self._block(block, x, inside)
+            if triangle := model.triangle(number):
+                x = triangle(x, inside, self.sides_of, self.update_of)
         norm = model.norm.norm
         y = self.norm_relu(x, norm.weight, norm.bias, torch.ones_like(inside))
         return functional.linear(y, model.head.weight[:, :, 0, 0], model.head.bias).float()

@@ -33,7 +33,10 @@ BIN_EDGES = (
 )
 CHAINS, CHAIN_STEPS = 8, 400  # folded with a predicted map (`nets.chain`), and how long each
 SEPARATION_STARTS = (1, 2, 3, 4, 5, 6, 9, 12, 18, 24, 36, 60)
-_BOUNDS = (("channels", 1, 4096), ("blocks", 1, 1024), ("pool_every", 0, 1024), ("members", 1, 16))
+_BOUNDS = (
+    ("channels", 1, 4096), ("blocks", 1, 1024), ("pool_every", 0, 1024), ("members", 1, 16),
+    ("triangles", 0, 1024), ("quick_above", 0, 1_000_000),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class RefinerConfig:
         alone and has no use for `pool_every`.
     members : int
         Networks of this shape in one file whose logits are averaged (`nets.join`); of ``refiner`` alone.
+    triangles : int
+        A triangle update (`nets.triangle`) follows each block whose number is a multiple of it; 0: none.
+    quick_above : int
+        Maps of more columns are read by the first two members alone, so that they are done sooner; 0: by all.
     """
 
     pair_maps: tuple[str, ...] = PAIR_MAPS
@@ -73,6 +80,8 @@ class RefinerConfig:
     bin_edges: tuple[float, ...] = BIN_EDGES
     architecture: str = ARCHITECTURES[0]
     members: int = 1
+    triangles: int = 0
+    quick_above: int = 0
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -94,6 +103,8 @@ class RefinerConfig:
                 f"the architecture trrosetta reads pair_maps [{INVERSE}], no other does, got "
                 f"{self.architecture} and {str(self.pair_maps)[:60]}"
             )
+        if self.triangles and self.channels < 2:
+            raise ValueError("triangles take at least 2 channels")
         if self.members > 1 and self.architecture != ARCHITECTURES[0]:
             raise ValueError(f"only networks of the architecture {ARCHITECTURES[0]} can be members of one")
         dilations = self.dilations if isinstance(self.dilations, tuple) else ()
@@ -118,6 +129,15 @@ class RefinerConfig:
     def bins(self) -> int:
         """Number of distance bins B."""
         return len(self.bin_edges) - 1
+
+    def readers(self, length: int) -> int:
+        """How many of the members read a map of so many columns."""
+        return min(self.members, 2) if 0 < self.quick_above < length else self.members
+
+    @property
+    def on_diagonal(self) -> bool:
+        """Whether the network needs crops of the same rows and columns."""
+        return self.architecture == "trrosetta" or self.triangles > 0
 
     @property
     def contact_bins(self) -> int:

@@ -103,8 +103,8 @@ def device_features(
         pairs, sites = _frequencies(letters.float(), weights, neff)
         maps = {"mi": _information(pairs, sites, neff, length)} if "mi" in names else {}
         inverse = _inverse(pairs, sites, neff, rows)
-        odds = _published(inverse, tokens[0], sites) if set(names) & set(TRROSETTA_MAPS) else {}
-        blocks = _zero_sum(inverse.neg_(), length)
+    odds = _published(inverse, tokens[0], sites) if set(names) & set(TRROSETTA_MAPS) else {}
+    blocks = _zero_sum(inverse.neg_(), length)
     upper = torch.triu(torch.ones(length, length, dtype=torch.bool, device=tokens.device), 1)
     maps["ridge"] = blocks[..., :GAP, :GAP].square().sum(dim=(2, 3)).sqrt()
     channels = torch.stack([odds[n] if n in odds else _standardised(maps[n], upper) for n in names], dim=-1)

@@ -10,6 +10,7 @@ from data.errors import CovarionError
 from data.homology import save_families
 from nets.card import learned_clusters, learned_proteins, published_by, tuning_clusters, tuning_proteins
 from nets.checkpoint import Loaded, load_refiner, save_weights
+from nets.networks import network_of
 from nets.probability import IDENTITY
 from nets.relatives import families_file, known_families, merged
 from nets.shipped import find_weights
@@ -17,7 +18,7 @@ from nets.shipped import find_weights
 logger = logging.getLogger(__name__)
 
 
-def join_weights(names: Sequence[str], out: str | Path) -> None:
+def join_weights(names: Sequence[str], out: str | Path, quick_above: int = 0) -> None:
     """Write weights whose logits are the mean of those of others, and the families behind them beside it.
 
     They are not calibrated, and folded chains are left out: both come of a training run of no step that goes
@@ -28,6 +29,8 @@ def join_weights(names: Sequence[str], out: str | Path) -> None:
     names : sequence of str
         Two weights or more, by name or path.
     out : path
+    quick_above : int
+        Columns above which the first two alone read a map, 0: never.
 
     Raises
     ------
@@ -37,20 +40,23 @@ def join_weights(names: Sequence[str], out: str | Path) -> None:
     """
     members = [load_refiner(name) for name in names]
     config = members[0].model.config
-    # Dropout matters in training alone
-    shapes = {replace(loaded.model.config, dropout=0.0) for loaded in members}
-    if len(members) < 2 or len(shapes) > 1 or config.members > 1:
+    # Dropout matters in training alone, and a network without triangles is one whose triangles add nothing
+    shapes = {replace(loaded.model.config, dropout=0.0, triangles=0) for loaded in members}
+    triangles = {loaded.model.config.triangles for loaded in members} - {0}
+    if len(members) < 2 or len(shapes) > 1 or len(triangles) > 1 or config.members > 1:
         raise CovarionError(
             "only two or more networks of one shape can be joined",
             value=", ".join(loaded.name for loaded in members),
             remedy="name weights that were trained with the same train: model; mean maps of others with "
             "--weights A --weights B",
         )
-    joined = replace(config, members=len(members))
+    config = replace(config, triangles=max(triangles, default=0))
+    joined = replace(config, members=len(members), quick_above=quick_above)
+    still = network_of(config).state_dict()  # its triangles add nothing
     tensors = {
         f"members.{k}.{name}": value.half()
         for k, loaded in enumerate(members)
-        for name, value in loaded.model.state_dict().items()
+        for name, value in (still | loaded.model.state_dict()).items()
     }
     save_weights(out, tensors, joined, [list(row) for row in IDENTITY], _card(members))
     families = [family for name in names for family in known_families(find_weights(name))]

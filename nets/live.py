@@ -210,6 +210,8 @@ class LiveCrops:
     device : torch.device
     names : tuple of str
         Pair maps that the network reads.
+    diagonal : bool
+        Whether every square lies on the diagonal, as triangles need it.
     """
 
     def __init__(
@@ -219,8 +221,9 @@ class LiveCrops:
         settings: TrainConfig,
         device: torch.device,
         names: tuple[str, ...] = PAIR_MAPS,
+        diagonal: bool = False,
     ):
-        self.settings, self.device = settings, device
+        self.settings, self.device, self.diagonal = settings, device, diagonal
         self.real = [e for cluster in clusters for e in cluster]
         self.made = [e for cluster in folds for e in cluster]
         self.pools = [
@@ -266,7 +269,7 @@ class LiveCrops:
             made = folds and (rng.random() < self.settings.fold_share or not clusters)
             example: Any = example_at(n, folds if made else clusters, self.settings.seed + wide)  # type: ignore
             pool = self.pools[-1 if made else 0]
-            parts.append(_cut(pool.entry(example, rng), side, rng))
+            parts.append(_cut(pool.entry(example, rng), side, rng, self.diagonal))
         return [(Pixels.joined([pixels for pixels, _ in parts]), torch.cat([bins for _, bins in parts]))]
 
 
@@ -274,11 +277,11 @@ def _placed(array: np.ndarray, device: str | torch.device) -> Tensor:
     return torch.from_numpy(np.array(array)).to(device)
 
 
-def _cut(entry: Entry, side: int, rng: np.random.Generator) -> tuple[Pixels, Tensor]:
-    """A random square of the entry, half of the time on the diagonal, filled up to `side`."""
+def _cut(entry: Entry, side: int, rng: np.random.Generator, diagonal: bool) -> tuple[Pixels, Tensor]:
+    """A random square of the entry, half of the time or always on the diagonal, filled up to `side`."""
     length = entry.features.length
     starts = rng.integers(0, max(1, length - side + 1), size=2)
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or diagonal:
         starts[1] = starts[0]
     rows, cols = (slice(int(start), min(length, int(start) + side)) for start in starts)
     pixels, bins = entry.features.cut(rows, cols), entry.bins[rows, cols][None]

@@ -17,6 +17,7 @@ from torch.nn import functional
 from data.alphabet import Q
 from nets.config import SEPARATION_STARTS, RefinerConfig
 from nets.features import QUANTUM, SITE_CHANNELS
+from nets.triangle import Triangle
 
 
 @dataclass
@@ -157,6 +158,10 @@ class Refiner(nn.Module):
             )
             for b in range(config.blocks)
         )
+        every = config.triangles
+        self.triangles = nn.ModuleDict(
+            {str(b): Triangle(width) for b in range(config.blocks) if every and b % every == every - 1}
+        )
         self.norm = Normalise(width)
         self.head = nn.Conv2d(width, config.bins, 1)
 
@@ -164,12 +169,23 @@ class Refiner(nn.Module):
         """Logits of the distance bins, [n, H, W, B], not yet symmetric."""
         return self.trunk(self.embed(pixels), pixels.inside)
 
+    def triangle(self, block: int) -> Triangle | None:
+        """The update that follows a block, if there is one that does something."""
+        if str(block) not in self.triangles:
+            return None
+        found = self.triangles[str(block)]
+        assert isinstance(found, Triangle)
+        return None if found.still else found
+
     def trunk(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
         """Embedded pixels [n, H, W, C], and which of them are the protein's, to logits [n, H, W, B]."""
         x = x.permute(0, 3, 1, 2)  # [n, C, H, W], channels-last in memory
         seen = None if inside is None else inside[:, None].to(x.dtype)
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             x = block(x, seen)
+            if triangle := self.triangle(number):
+                there = torch.ones_like(x[:, :1]) if seen is None else seen
+                x = triangle(x.permute(0, 2, 3, 1), there.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return self.head(functional.relu(self.norm(x))).permute(0, 2, 3, 1).float()
 
     def embed(self, pixels: Pixels) -> Tensor:

@@ -51,10 +51,11 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
     and the trunk passes in strips (`nets.stream`): about 4 (2 C + 3 B) L^2 bytes.
     """
     if isinstance(model, Committee):
+        readers = model.config.readers(features.length)
         total = _map_logits(model.members[0], features)
-        for member in list(model.members)[1:]:
+        for member in list(model.members)[1:readers]:
             total += _map_logits(member, features)
-        return total / len(model.members)
+        return total / readers
     return _map_logits(model, features)
 
 

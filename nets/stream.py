@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from nets.memory import TRUNK_PIXELS
 from nets.model import Block, Refiner
+from nets.triangle import Triangle
 
 
 @torch.no_grad()
@@ -36,10 +37,13 @@ def stream_trunk(model: Refiner, x: Tensor, strip_pixels: int = TRUNK_PIXELS) ->
     margin = 1 + max(model.config.dilations)
     # Rows of zeros above and below the map stand for what the convolutions see outside
     y = x.new_zeros((1, height + 2 * margin, width, x.shape[3]))
-    for block in model.blocks:
+    for number, block in enumerate(model.blocks):
         assert isinstance(block, Block)
         _normalise(block, x, y[:, margin : margin + height], rows)
         _convolve(block, x, y, margin, rows)
+        if triangle := model.triangle(number):
+            _triangulate(triangle, x, y, max(1, rows // 2))  # a strip takes twice the memory there
+            y[:, :margin], y[:, margin + height :] = 0, 0
     head = functional.linear
     weight, bias = model.head.weight[:, :, 0, 0], model.head.bias
     strips = [head(functional.relu(model.norm.norm(part)), weight, bias) for part in x.split(rows, dim=1)]
@@ -61,6 +65,21 @@ def _normalise(block: Block, x: Tensor, y: Tensor, rows: int) -> None:
     of_rows, of_cols = of_rows.permute(0, 2, 3, 1), of_cols.permute(0, 2, 3, 1)  # [1, L, 1, C], [1, 1, W, C]
     for out, own in zip(y.split(rows, dim=1), of_rows.split(rows, dim=1), strict=True):
         out += own + of_cols
+
+
+def _triangulate(triangle: Triangle, x: Tensor, room: Tensor, rows: int) -> None:
+    """Add a triangle update to the map; `room` gets the sides of all triangles, which are as many numbers."""
+    length, channels = x.shape[1], x.shape[3]
+    inside = x.new_ones((1, 1, 1, 1))
+    half = channels // 2
+    sides = room.view(-1)[: 2 * half * length**2].view(2, half, length, length)
+    for start in range(0, length, rows):
+        part = slice(start, min(start + rows, length))
+        sides[:, :, part] = triangle.sides_of(x[:, part], inside)[0]
+    for start in range(0, length, rows):
+        part = slice(start, min(start + rows, length))
+        third = sides[0][:, part] @ sides[1].transpose(1, 2) / length**0.5
+        x[:, part] = triangle.update(x[:, part], third[None])
 
 
 def _convolve(block: Block, x: Tensor, y: Tensor, margin: int, rows: int) -> None:

@@ -125,8 +125,8 @@ class Trainer:
             )
         torch.backends.cudnn.benchmark = True  # there are two sizes of squares
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        clusters, folds = self.clusters, self.folds
-        return LiveCrops(clusters, folds, self.settings, self.device, self.config.pair_maps)  # type: ignore[arg-type]
+        how = self.settings, self.device, self.config.pair_maps, self.config.on_diagonal
+        return LiveCrops(self.clusters, self.folds, *how)  # type: ignore[arg-type]
 
     def _captured_step(self) -> CapturedStep | None:
         alone = self.group.size == 1 and self.device.type == "cuda"
@@ -194,7 +194,7 @@ class Trainer:
         settings, group = self.settings, self.group
         numbers = range(step * settings.batch, (step + 1) * settings.batch)[group.rank :: group.size]
         how: dict[str, Any] = {
-            "diagonal": self.config.architecture == "trrosetta",
+            "diagonal": self.config.on_diagonal,
             "taught": self.config.bin_edges if settings.teacher else (),
         }
         return [

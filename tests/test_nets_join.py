@@ -77,6 +77,36 @@ def test_dropout_is_no_part_of_the_shape(two, tmp_path):
     assert load_refiner(str(tmp_path / "joined.safetensors")).model.config.members == 2
 
 
+def test_a_network_with_triangles_joins_one_without(two, features, tmp_path):
+    shape = replace(SHAPE, triangles=1)
+    other = written(tmp_path / "c.safetensors", 3, card(["s"], []), shape)
+    out = tmp_path / "joined.safetensors"
+    join_weights([two[0], other], out)
+    joined = load_refiner(str(out)).model
+    assert joined.config.triangles == 1
+    assert [member.triangle(0) is not None for member in joined.members] == [False, True]
+    each = [distance_logits(load_refiner(name).model, features) for name in (two[0], other)]
+    mean = (each[0] + each[1]) / 2
+    torch.testing.assert_close(distance_logits(joined, features), mean, rtol=2e-3, atol=2e-2)
+    third = written(tmp_path / "d.safetensors", 4, card(["s"], []), replace(SHAPE, triangles=2))
+    with pytest.raises(CovarionError, match="of one shape"):
+        join_weights([other, third], out)
+
+
+def test_long_maps_are_read_by_the_first_two(two, features, tmp_path):
+    third = written(tmp_path / "c.safetensors", 3, card(["s"], []))
+    found = {}
+    for limit in (0, 19, 20):
+        out = tmp_path / f"joined-{limit}.safetensors"
+        join_weights([*two, third], out, quick_above=limit)
+        found[limit] = distance_logits(load_refiner(str(out)).model, features)
+    join_weights(two, tmp_path / "pair.safetensors")
+    pair = distance_logits(load_refiner(str(tmp_path / "pair.safetensors")).model, features)
+    assert torch.equal(found[0], found[20])
+    assert torch.equal(found[19], pair)
+    assert float((found[0] - pair).abs().max()) > 0.1
+
+
 def test_it_may_go_on_with_more_maps(two, tmp_path):
     join_weights(two, tmp_path / "joined.safetensors")
     start = load_refiner(str(tmp_path / "joined.safetensors")).model
