@@ -20,7 +20,7 @@ from nets.config import RefinerConfig, as_metadata, from_metadata
 from nets.networks import network_of
 from nets.probability import RANGES
 from nets.shipped import PRETRAINED, find_weights, unreadable
-from nets.triangle import Triangle
+from nets.triangle import skip_still_triangles
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,7 @@ def _load(path: Path, name: str, device: str) -> Loaded:
         raise ValueError(f"{broken[0]} holds a number that is not finite")
     model = network_of(config)
     model.load_state_dict(tensors)
-    for module in model.modules():
-        if isinstance(module, Triangle):
-            module.skip_if_still()
+    skip_still_triangles(model)
     calibration = [_with_depth(numbers) for numbers in metadata["calibration"]]
     if len(calibration) != len(RANGES) or not isinstance(metadata["card"], dict):
         raise ValueError(f"{len(calibration)} calibrations where {len(RANGES)} are needed, or no data card")

@@ -103,8 +103,14 @@ class RefinerConfig:
                 f"the architecture trrosetta reads pair_maps [{INVERSE}], no other does, got "
                 f"{self.architecture} and {str(self.pair_maps)[:60]}"
             )
-        if self.triangles and self.channels < 2:
-            raise ValueError("triangles take at least 2 channels")
+        if self.triangles and (self.channels < 2 or self.architecture != ARCHITECTURES[0]):
+            raise ValueError(f"triangles take 2 channels or more of the architecture {ARCHITECTURES[0]}")
+        if self.triangles > self.blocks:
+            raise ValueError(
+                f"triangles come after a block, of which there are {self.blocks}, got {self.triangles}"
+            )
+        if self.quick_above and self.members < 3:
+            raise ValueError("quick_above takes three members or more: two read every map")
         if self.members > 1 and self.architecture != ARCHITECTURES[0]:
             raise ValueError(f"only networks of the architecture {ARCHITECTURES[0]} can be members of one")
         dilations = self.dilations if isinstance(self.dilations, tuple) else ()

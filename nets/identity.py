@@ -31,6 +31,8 @@ _LATER = {
     "chain": 0.0,
     "live_every": 0,
     "members": 1,
+    "triangles": 0,
+    "quick_above": 0,
 }
 
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from data.errors import CovarionError
 from data.homology import save_families
 from nets.card import learned_clusters, learned_proteins, published_by, tuning_clusters, tuning_proteins
@@ -47,16 +49,19 @@ def join_weights(names: Sequence[str], out: str | Path, quick_above: int = 0) ->
         raise CovarionError(
             "only two or more networks of one shape can be joined",
             value=", ".join(loaded.name for loaded in members),
-            remedy="name weights that were trained with the same train: model; mean maps of others with "
-            "--weights A --weights B",
+            remedy="name weights that were trained with the same train: model (some may lack triangles, "
+            "dropout may differ); mean maps of others with --weights A --weights B",
         )
     config = replace(config, triangles=max(triangles, default=0))
     joined = replace(config, members=len(members), quick_above=quick_above)
-    still = network_of(config).state_dict()  # its triangles add nothing
+    nothing = {
+        name: torch.zeros_like(value)  # triangles that add nothing
+        for name, value in network_of(config).state_dict().items()
+    }
     tensors = {
         f"members.{k}.{name}": value.half()
         for k, loaded in enumerate(members)
-        for name, value in (still | loaded.model.state_dict()).items()
+        for name, value in (nothing | loaded.model.state_dict()).items()
     }
     save_weights(out, tensors, joined, [list(row) for row in IDENTITY], _card(members))
     families = [family for name in names for family in known_families(find_weights(name))]

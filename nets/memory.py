@@ -8,7 +8,7 @@ from nets.config import CHAIN_STEPS, CHAINS, RefinerConfig
 TORCH = 290_000_000  # bytes of torch, loaded, with its buffers and the weights of a small network
 NUMBA = 100_000_000  # bytes of numba and of compiled kernels
 STRIP_PIXELS = 1 << 14  # of a map that are embedded at once
-TRUNK_PIXELS = 1 << 16  # that pass through a block of the trunk at once
+TRUNK_PIXELS = 1 << 15  # that pass through a block of the trunk at once
 
 
 def features_bytes(rows: int, length: int) -> int:

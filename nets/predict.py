@@ -55,7 +55,7 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
         total = _map_logits(model.members[0], features)
         for member in list(model.members)[1:readers]:
             total += _map_logits(member, features)
-        return total / readers
+        return total.div_(readers)
     return _map_logits(model, features)
 
 

@@ -10,7 +10,7 @@ from data.errors import MapError
 from nets.config import RefinerConfig, from_metadata
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-DEFAULT = "covarion-4"
+DEFAULT = "covarion-5"
 
 
 def find_weights(name: str) -> Path:

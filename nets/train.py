@@ -32,6 +32,7 @@ from nets.relatives import families_file, families_of, known_families, merged
 from nets.shipped import find_weights
 from nets.state import CHECKPOINT, read_state, write_state
 from nets.steps import schedule, stacked
+from nets.triangle import skip_still_triangles
 
 logger = logging.getLogger(__name__)
 
@@ -300,6 +301,7 @@ class Trainer:
                 for name, value in self.average.items()
             }
         )
+        skip_still_triangles(model)
         return model.eval()
 
     def save(self) -> None:

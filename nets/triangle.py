@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Piece = Callable[..., Tensor]  # `sides_of` or `update_of`, as they are or compiled
+Piece = Callable[..., Tensor]  # one of the two functions below, as it is or compiled
 
 
 def normalised(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Triangle(nn.Module):
         super().__init__()
         half = channels // 2
         self.norm = nn.LayerNorm(channels)
-        self.sides = nn.Linear(channels, 4 * half)
+        self.sides = nn.Linear(channels, 4 * half)  # gates and values of both sides
         self.inner = nn.LayerNorm(half)
         self.gate = nn.Linear(channels, channels)
         self.out = nn.Linear(half, channels)
@@ -53,26 +53,29 @@ class Triangle(nn.Module):
             nn.init.zeros_(parameter)
         self.still = False
 
-    def skip_if_still(self) -> None:
-        """Do without an update that adds nothing, as one in a network that was joined with others may be."""
-        self.still = not any(bool(parameter.any()) for parameter in self.out.parameters())
-
     def forward(
-        self, x: Tensor, inside: Tensor, sides: Piece = sides_of, update: Piece = update_of
+        self, x: Tensor, inside: Tensor, sides_piece: Piece = sides_of, update_piece: Piece = update_of
     ) -> Tensor:
         """[n, H, W, C] of squares on the diagonal, and [n, H, W, 1] of 0 and 1 -> the same shape as `x`."""
-        one, other = self.sides_of(x, inside, sides).unbind(dim=1)
+        one, other = self.both_sides(x, inside, sides_piece).unbind(dim=1)
         number = inside.amax(dim=1).sum(dim=1).clamp(min=1)[:, None, None]
         third = one @ other.transpose(2, 3) * torch.rsqrt(number).to(one.dtype)
-        return self.update(x, third, update)
+        return self.updated(x, third, update_piece)
 
-    def sides_of(self, x: Tensor, inside: Tensor, sides: Piece = sides_of) -> Tensor:
-        """As the function."""
-        return sides(x, self.norm.weight, self.norm.bias, self.sides.weight, self.sides.bias, inside)
+    def both_sides(self, x: Tensor, inside: Tensor, piece: Piece = sides_of) -> Tensor:
+        """Sides of each triangle, [n, 2, C / 2, H, W]."""
+        return piece(x, self.norm.weight, self.norm.bias, self.sides.weight, self.sides.bias, inside)
 
-    def update(self, x: Tensor, third: Tensor, update: Piece = update_of) -> Tensor:
-        """As `update_of`."""
-        return update(
+    def updated(self, x: Tensor, third: Tensor, piece: Piece = update_of) -> Tensor:
+        """The map with the third sides added, [n, H, W, C]."""
+        return piece(
             x, third, self.norm.weight, self.norm.bias, self.inner.weight, self.inner.bias,
             self.gate.weight, self.gate.bias, self.out.weight, self.out.bias,
         )  # fmt: skip
+
+
+def skip_still_triangles(network: nn.Module) -> None:
+    """Do without updates that add nothing, as in networks that were joined with others; not to train."""
+    for module in network.modules():
+        if isinstance(module, Triangle):
+            module.still = not any(bool(parameter.any()) for parameter in module.out.parameters())

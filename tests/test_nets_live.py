@@ -21,6 +21,7 @@ from nets.device_features import device_features, published_inputs
 from nets.experts import trrosetta_inputs
 from nets.features import compute_features
 from nets.group import Group
+from nets.identity import _numbers
 from nets.live import COPIES, LiveCrops, LiveExample, Pool, stand_in
 from nets.losses import UNRESOLVED, batch_losses, refiner_loss
 from nets.model import Pixels, Refiner
@@ -187,6 +188,24 @@ def test_fused_pieces_equal_the_modules(live):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("triangles", [0, 2])
+def test_networks_with_triangles_see_squares_on_the_diagonal_alone(examples, live, tmp_path, triangles):
+    config = replace(MODEL, triangles=triangles)
+    assert LENGTH > 20
+    away = []
+    for chosen, how in ((examples, settings_of(live_every=0, crop=16)), (live, settings_of(crop=16))):
+        trainer = Trainer(chosen, config, how, tmp_path)
+        for step in range(6):
+            crops = trainer.live.at(step) if trainer.live else trainer._load(step)
+            away += [bool(pixels.separation.diagonal(dim1=1, dim2=2).any()) for pixels, *_ in crops]
+    assert any(away) == (triangles == 0)
+
+
+def test_settings_that_change_nothing_do_not_change_what_a_run_is():
+    assert not {"members", "triangles", "quick_above"} & set(_numbers(RefinerConfig()))
+    assert _numbers(replace(MODEL, triangles=2))["triangles"] == 2
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("triangles", [0, 2])
@@ -205,7 +224,7 @@ def test_a_replayed_step_has_the_gradients_of_a_plain_one(live, triangles):
         model.zero_grad()
         plain = batch_losses(model(pixels), bins, pixels.separation, 5, 3.0)
         plain.mean().backward()
-        plain = plain.detach()  # a recording does not bear another graph of the same parameters beside it
+        plain = plain.detach()  # so that autograd's graph is freed before the next size is recorded
         torch.testing.assert_close(losses, plain, rtol=1e-3, atol=1e-4)
         for one, parameter in zip(found, model.parameters(), strict=True):
             torch.testing.assert_close(one, parameter.grad, rtol=1e-2, atol=1e-3)

@@ -8,7 +8,6 @@ import pytest
 from workflow_fixtures import LENGTH, ROOT, family, write_family
 
 from nets.features import SITE_CHANNELS, compute_features
-from nets.shipped import PRETRAINED
 
 
 def nets(*arguments):
@@ -102,9 +101,3 @@ def test_a_foreign_map_enters_as_a_named_channel():
     assert np.corrcoef(np.sinh(features.maps[:, 1].astype(float)), packed)[0, 1] > 0.999
     with pytest.raises(ValueError, match="expert:mine"):
         compute_features(tokens, ("expert:mine",))
-
-
-def test_shipped_weights_are_small_and_come_with_their_card():
-    for path in PRETRAINED.glob("*.safetensors"):
-        assert path.stat().st_size < 8_000_000
-        assert path.with_suffix(".md").exists()

@@ -8,7 +8,7 @@ from nets.captured import FusedForward
 from nets.config import RefinerConfig
 from nets.model import Pixels, Refiner
 from nets.stream import stream_trunk
-from nets.triangle import Triangle
+from nets.triangle import Triangle, skip_still_triangles
 
 LENGTH, CHANNELS = 9, 6
 CONFIG = RefinerConfig(channels=8, blocks=4, pool_every=2, dilations=(1, 2), triangles=2)
@@ -65,11 +65,10 @@ def test_a_fresh_one_changes_nothing_and_can_be_skipped():
     triangle = Triangle(CHANNELS)
     x = torch.randn(2, LENGTH, LENGTH, CHANNELS)
     assert torch.equal(triangle(x, torch.ones(1, 1, 1, 1)), x)
-    triangle.skip_if_still()
-    assert triangle.still
-    other = drawn(Triangle(CHANNELS), 1)
-    other.skip_if_still()
-    assert not other.still
+    model = Refiner(CONFIG)
+    drawn(model.triangle(3), 1)
+    skip_still_triangles(model)
+    assert [model.triangle(block) is not None for block in range(4)] == [False, False, False, True]
 
 
 def test_what_lies_outside_of_a_crop_is_not_seen():
@@ -119,7 +118,12 @@ def test_every_so_many_blocks_have_one():
     assert not any(none.triangle(block) for block in range(4))
     assert CONFIG.on_diagonal
     assert not none.config.on_diagonal
-    with pytest.raises(ValueError, match="at least 2 channels"):
-        RefinerConfig(channels=1, triangles=1)
+    for wrong, message in (
+        ({"channels": 1, "triangles": 1}, "2 channels or more"),
+        ({"blocks": 3, "triangles": 4}, "after a block, of which there are 3"),
+        ({"members": 2, "quick_above": 9}, "three members or more"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RefinerConfig(**wrong)
     with pytest.raises(ValueError, match="triangles must be a whole number"):
         RefinerConfig(triangles=-1)
