@@ -5,7 +5,7 @@ from data.memory import INTERPRETER
 from dca.memory import predicted_bytes
 from nets.config import CHAIN_STEPS, CHAINS, RefinerConfig
 
-TORCH = 290_000_000  # bytes of torch, loaded, with its buffers and the weights of a small network
+TORCH = 290_000_000  # bytes of torch, loaded, with its buffers
 NUMBA = 100_000_000  # bytes of numba and of compiled kernels
 STRIP_PIXELS = 1 << 14  # of a map that are embedded at once
 TRUNK_PIXELS = 1 << 15  # that pass through a block of the trunk at once
@@ -28,7 +28,14 @@ def prediction_bytes(length: int, config: RefinerConfig) -> int:
     maps = 4 * config.channels * length**2
     passing = 12 * config.channels * min(length**2, TRUNK_PIXELS + 40 * length)
     work = max(maps + strip, 2 * maps + passing, chain_bytes(length, config.bins))
-    return INTERPRETER + NUMBA + TORCH + held + 16 * config.bins * length**2 + work
+    return INTERPRETER + NUMBA + TORCH + weights_bytes(config) + held + 16 * config.bins * length**2 + work
+
+
+def weights_bytes(config: RefinerConfig) -> int:
+    """Peak of reading weights: the file, its numbers in float32, and the network's own."""
+    # almost all of them are those of convolutions
+    numbers = 18 * config.blocks * config.channels**2 + Q**2 * config.channels
+    return (2 + 4 + 4) * config.members * numbers
 
 
 def chain_bytes(length: int, bins: int) -> int:
@@ -47,7 +54,7 @@ def refinement_bytes(rows: int, length: int, config: RefinerConfig) -> int:
     config : RefinerConfig
         Shape of the network.
     """
-    return max(features_bytes(rows, length), prediction_bytes(length, config))
+    return max(features_bytes(rows, length) + weights_bytes(config), prediction_bytes(length, config))
 
 
 def example_bytes(rows: int, length: int, depths: int) -> int:
