@@ -489,7 +489,7 @@ def test_significance_stands_in_table_tip_and_download(tmp_path, open_page):
     assert "p 4e-4, q 0.004" in page.locator("#inspect").inner_text()
     page.locator("#contacts thead button", has_text="q (coupling)").click()
     page.locator("#contacts thead button", has_text="q (coupling)").click()
-    assert rows(page).first.locator("td").nth(8).inner_text() == "\u2265 0.9"
+    playwright.expect(rows(page).first.locator("td").nth(8)).to_have_text("\u2265 0.9")
     with page.expect_download() as download:
         page.locator("#save-csv").click()
     first = next(csv.DictReader(download.value.path().open()))
