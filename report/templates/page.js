@@ -379,6 +379,7 @@ get("contacts").addEventListener("click", (event) => {
   if (row) pin(Number(row.dataset.pair));
 });
 get("save-csv").addEventListener("click", saveCsv);
+get("contacts").tHead.addEventListener("click", settle, { capture: true }); // the file's own rows carry no values to sort by
 makeSortable(get("contacts"));
 get("inspect").replaceChildren();
 new ResizeObserver(() => { if (canvas.clientWidth !== view.width) soon(redraw); }).observe(canvas);
