@@ -213,7 +213,20 @@ def test_keys_step_through_the_contacts(results, open_page):
     assert page.locator("#inspect .pair").inner_text() != before
 
 
-@pytest.mark.parametrize("before", [None, "window.requestIdleCallback = () => {}"], ids=["at rest", "never at rest"])
+at_rest_or_not = pytest.mark.parametrize(
+    "before", [None, "window.requestIdleCallback = () => {}"], ids=["at rest", "never at rest"]
+)
+
+
+@at_rest_or_not
+def test_a_clicked_row_is_marked(results, open_page, before):
+    page = open_page(results / "hairpin" / "report.html", before=before)
+    pair = rows(page).nth(2).get_attribute("data-pair")
+    rows(page).nth(2).click()
+    assert page.locator("#contacts tr[aria-current=true]").get_attribute("data-pair") == pair
+
+
+@at_rest_or_not
 def test_tables_sort_by_number_and_turn(results, open_page, before):
     page = open_page(results / "hairpin" / "report.html", before=before)
     page.get_by_role("button", name="Query i").click()

@@ -376,7 +376,9 @@ canvas.addEventListener("keydown", (event) => {
 });
 get("contacts").addEventListener("click", (event) => {
   const row = event.target.closest("tbody tr");
-  if (row) pin(Number(row.dataset.pair));
+  if (!row) return;
+  settle(); // a row of the file cannot be marked
+  pin(Number(row.dataset.pair));
 });
 get("save-csv").addEventListener("click", saveCsv);
 get("contacts").tHead.addEventListener("click", settle, { capture: true }); // the file's own rows carry no values to sort by
