@@ -2,7 +2,7 @@
 
 ``python -m nets train MANIFEST -o weights.safetensors`` trains a refiner on a data set, and
 ``python -m nets verify MANIFEST`` reads it once against its checksums. ``python -m nets teach ALIGNMENT -o
-teacher.npz`` and ``python -m nets published NUMBER -o start.safetensors`` ask a published network;
+teacher.npz`` and ``python -m nets published NUMBER|all -o weights.safetensors`` ask published networks;
 ``python -m nets join WEIGHTS WEIGHTS -o joined.safetensors`` makes one file of networks trained apart.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+EVERY = "all"  # published networks together
 TRY_AGAIN = 75  # exit code of a training run that saved its state and stopped: EX_TEMPFAIL of sysexits.h
 
 
@@ -194,9 +195,12 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _published(options: argparse.Namespace) -> None:
-    from nets.trrosetta import published_weights
+    from nets.trrosetta import published_expert, published_weights
 
-    published_weights(options.number, options.output)
+    if options.number == EVERY:
+        published_expert(options.output)
+    else:
+        published_weights(int(options.number), options.output)
 
 
 def _teach(options: argparse.Namespace) -> None:
@@ -235,10 +239,11 @@ def _published_arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m nets published",
         description="Write one of trRosetta's five published networks as weights to predict with or to start "
-        "from (needs the package tr-rosetta-pytorch).",
+        "from, or all five as one expert with folded chains, calibrated (needs the package "
+        "tr-rosetta-pytorch).",
     )
-    parser.add_argument("number", type=_positive, help="1 to 5")
-    parser.add_argument("-o", "--output", required=True, metavar="start.safetensors")
+    parser.add_argument("number", choices=[*map(str, range(1, 6)), EVERY])
+    parser.add_argument("-o", "--output", required=True, metavar="weights.safetensors")
     return parser.parse_args(words)
 
 

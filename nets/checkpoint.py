@@ -94,8 +94,8 @@ def _load(path: Path, name: str, device: str) -> Loaded:
         metadata = {key: json.loads(value) for key, value in (archive.metadata() or {}).items()}
         tensors = {key: archive.get_tensor(key).float() for key in archive.keys()}  # noqa: SIM118 (not a dict)
     config = from_metadata(RefinerConfig, metadata["config"])
-    stack = "members.0.blocks." if config.members > 1 else "blocks."
-    stack = "network.layers." if config.architecture == "trrosetta" else stack
+    stack = "network.layers." if config.architecture == "trrosetta" else "blocks."
+    stack = f"members.0.{stack}" if config.members > 1 else stack
     blocks = len({key.removeprefix(stack).split(".")[0] for key in tensors if key.startswith(stack)})
     if blocks != config.blocks:
         raise ValueError(f"tensors of {blocks} blocks, the settings ask for {config.blocks}")

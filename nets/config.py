@@ -64,7 +64,7 @@ class RefinerConfig:
         ``refiner`` (`nets.model`) or ``trrosetta`` (`nets.trrosetta`), which reads the pair map ``inverse``
         alone and has no use for `pool_every`.
     members : int
-        Networks of this shape in one file whose logits are averaged (`nets.join`); of ``refiner`` alone.
+        Networks of this shape in one file, which read maps together (`nets.join`, `nets.trrosetta`).
     triangles : int
         A triangle update (`nets.triangle`) follows each block whose number is a multiple of it; 0: none.
     quick_above : int
@@ -111,8 +111,6 @@ class RefinerConfig:
             )
         if self.quick_above and self.members < 3:
             raise ValueError("quick_above takes three members or more: two read every map")
-        if self.members > 1 and self.architecture != ARCHITECTURES[0]:
-            raise ValueError(f"only networks of the architecture {ARCHITECTURES[0]} can be members of one")
         dilations = self.dilations if isinstance(self.dilations, tuple) else ()
         if not dilations or any(type(value) is not int or not 1 <= value <= 1024 for value in dilations):
             raise ValueError(

@@ -280,6 +280,23 @@ def cut_bins(bins: np.ndarray, rows: np.ndarray, cols: np.ndarray, length: int) 
     return torch.from_numpy(np.where(rows[:, None] == cols[None, :], UNRESOLVED, bins[pair]))[None]
 
 
+def check_examples(examples: Sequence[Example], edges: Sequence[float]) -> None:
+    """Refuse a training set that is split within a cluster, or a network of other bins than its labels.
+
+    Raises
+    ------
+    CovarionError
+        Names the cluster, or the edges of the network's distance bins.
+    """
+    check_split(examples)
+    if tuple(edges) != BIN_EDGES:
+        raise CovarionError(
+            "examples have labels in other distance bins than the network",
+            value=", ".join(f"{edge:g}" for edge in edges)[:200],
+            remedy="leave model: bin_edges as they are, or go on from other weights",
+        )
+
+
 def check_split(examples: Sequence[Example]) -> None:
     """Refuse a training set in which a homology cluster stands on both sides of the split.
 

@@ -6,7 +6,7 @@ dilated 3 x 3 convolutions follow; the output is a distribution over distance bi
 symmetric by averaging its logits with their transpose.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -202,16 +202,31 @@ class Refiner(nn.Module):
 
 
 class Committee(nn.Module):
-    """Refiners of one shape that were trained apart; their logits are averaged."""
+    """Refiners of one shape and kind that were trained apart.
 
-    def __init__(self, config: RefinerConfig):
+    Their logits are averaged; of published networks their probabilities, as their authors do.
+    """
+
+    def __init__(self, config: RefinerConfig, kind: type[nn.Module] = Refiner):
         super().__init__()
         self.config = config
-        self.members = nn.ModuleList(Refiner(config) for _ in range(config.members))
+        self.members = nn.ModuleList(kind(config) for _ in range(config.members))
+        self.of_probabilities = config.architecture == "trrosetta"
 
     def forward(self, pixels: Pixels) -> Tensor:
         """Logits of the distance bins, [n, H, W, B], not yet symmetric."""
-        return torch.stack([member(pixels) for member in self.members]).mean(dim=0)
+        return self.mean(member(pixels) for member in self.members)
+
+    def mean(self, maps: Iterable[Tensor]) -> Tensor:
+        """What members say together, from the logits [..., B] of each, of which one is held at a time."""
+        total, count = None, 0
+        for logits in maps:
+            part = logits.softmax(dim=-1) if self.of_probabilities else logits
+            total = part if total is None else total + part
+            count += 1
+        assert total is not None
+        total = total / count
+        return total.clamp(min=torch.finfo(total.dtype).tiny).log() if self.of_probabilities else total
 
 
 def contact_logit(logits: Tensor, contact_bins: int) -> Tensor:

@@ -17,8 +17,7 @@ def network_of(config: RefinerConfig) -> "Refiner | Committee | TrRosettaRefiner
     CovarionError
         The architecture has no such distance bins.
     """
+    kind: type = Refiner
     if config.architecture == "trrosetta":
-        from nets.trrosetta import TrRosettaRefiner  # here: few weights ask for it
-
-        return TrRosettaRefiner(config)
-    return Committee(config) if config.members > 1 else Refiner(config)
+        from nets.trrosetta import TrRosettaRefiner as kind  # here: few weights ask for it
+    return Committee(config, kind) if config.members > 1 else kind(config)

@@ -51,11 +51,8 @@ def distance_logits(model: Refiner, features: Features) -> torch.Tensor:
     and the trunk passes in strips (`nets.stream`): about 4 (2 C + 3 B) L^2 bytes.
     """
     if isinstance(model, Committee):
-        readers = model.config.readers(features.length)
-        total = _map_logits(model.members[0], features)
-        for member in list(model.members)[1:readers]:
-            total += _map_logits(member, features)
-        return total.div_(readers)
+        members = list(model.members)[: model.config.readers(features.length)]
+        return model.mean(_map_logits(member, features) for member in members)
     return _map_logits(model, features)
 
 

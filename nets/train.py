@@ -19,7 +19,7 @@ from nets.calibrate import fit_calibration, fit_chain, tuning_scores
 from nets.captured import CapturedStep
 from nets.checkpoint import Loaded, choose_device, load_refiner, save_weights
 from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig, TrainConfig, as_metadata, from_metadata
-from nets.dataset import Example, by_cluster, check_split, example_at, random_crop
+from nets.dataset import Example, by_cluster, check_examples, example_at, random_crop
 from nets.group import Group
 from nets.identity import run_identity
 from nets.interrupt import Interrupt
@@ -75,7 +75,7 @@ class Trainer:
         readers: int = 1,
         group: Group | None = None,
     ):
-        check_split(examples)
+        check_examples(examples, config.bin_edges)
         learned = [e for e in examples if e.split == "train"]
         self.clusters = by_cluster([e for e in learned if not e.cluster.startswith(CLUSTER)])
         self.folds = by_cluster([e for e in learned if e.cluster.startswith(CLUSTER)])

@@ -6,8 +6,10 @@ learned from may hold any protein of the PDB of 2018; the card of weights says s
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +19,8 @@ from torch.nn import functional
 from data.alphabet import GAP, LETTERS, Q
 from data.errors import CovarionError
 from data.registry import find_package_file
+from data.store import load_json
+from nets.chain import ChainPrior
 from nets.checkpoint import save_weights
 from nets.config import TRROSETTA, RefinerConfig
 from nets.experts import (
@@ -29,8 +33,10 @@ from nets.experts import (
 )
 from nets.model import Pixels
 from nets.probability import IDENTITY
+from nets.shipped import PRETRAINED
 
 SITES = GAP + Q + 1  # query, profile and entropy of a residue
+FITTED = PRETRAINED / "trrosetta.json"  # chains and calibration of the five together
 
 
 def _input_order() -> np.ndarray:
@@ -99,23 +105,59 @@ def published_weights(number: int, out: str | Path) -> None:
     CovarionError
         Its file is not the archive that is expected, or there is no such network.
     """
-    _, origin = find_package_file(TRROSETTA_FILE)
     for k, (name, network) in enumerate(published_networks(), 1):
-        if k != number:
-            continue
-        state = network.state_dict()
-        digest = hashlib.sha256(b"".join(state[key].numpy().tobytes() for key in sorted(state)))
-        card = {
-            "published": {
-                "network": "trrosetta",
-                "file": name,
-                "parameters_sha256": digest.hexdigest(),
-                "package": TRROSETTA_FILE.partition(":")[0],
-                "licence": origin.get("licence", ""),
-            }
-        }
-        tensors = {f"network.{key}": value for key, value in state.items()}
-        shape = replace(TRROSETTA, blocks=len(network.layers))
-        save_weights(out, tensors, shape, [list(row) for row in IDENTITY], card)
-        return
+        if k == number:
+            tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
+            shape = replace(TRROSETTA, blocks=len(network.layers))
+            save_weights(out, tensors, shape, [list(row) for row in IDENTITY], _card([name], [network]))
+            return
     raise CovarionError("no such published network", value=number, remedy="name one of 1 to 5")
+
+
+def published_expert(out: str | Path, fitted: Path | None = FITTED) -> None:
+    """Write the five published networks as one expert, with folded chains and calibrated.
+
+    Parameters
+    ----------
+    out : path
+        ``.safetensors``, parameters in half precision.
+    fitted : path or None
+        Chains and calibration, fitted on the tuning families by ``benchmarks/expert.py``; they come with this
+        repository, the networks do not. None leaves them out.
+
+    Raises
+    ------
+    FetchError
+        The package ``tr-rosetta-pytorch`` is not installed.
+    CovarionError
+        Its file is not the archive that is expected.
+    """
+    names, networks = zip(*published_networks(), strict=True)
+    tensors = {
+        f"members.{k}.network.{key}": value.half()
+        for k, network in enumerate(networks)
+        for key, value in network.state_dict().items()
+    }
+    shape = replace(TRROSETTA, blocks=len(networks[0].layers), members=len(networks))
+    calibration, chain, card = [list(row) for row in IDENTITY], None, _card(names, networks)
+    if fitted:
+        found = load_json(fitted)
+        calibration, chain, card["tune"] = found["calibration"], ChainPrior(**found["chain"]), found["tune"]
+    save_weights(out, tensors, shape, calibration, card, chain)
+
+
+def _card(names: Sequence[str], networks: Sequence[nn.Module]) -> dict[str, Any]:
+    _, origin = find_package_file(TRROSETTA_FILE)
+    digest = hashlib.sha256()
+    for state in (network.state_dict() for network in networks):
+        for key in sorted(state):
+            digest.update(state[key].numpy().tobytes())
+    return {
+        "published": {
+            "network": "trrosetta",
+            "file": ", ".join(names),
+            "parameters_sha256": digest.hexdigest(),
+            "package": TRROSETTA_FILE.partition(":")[0],
+            "licence": origin.get("licence", ""),
+        }
+    }

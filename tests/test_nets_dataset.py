@@ -14,6 +14,7 @@ from nets.dataset import (
     build_example,
     build_simulated,
     by_cluster,
+    check_examples,
     check_split,
     cut_bins,
     cut_pixels,
@@ -147,3 +148,11 @@ def test_a_cluster_in_two_splits_is_refused():
     bad = [*examples(), Example("q", "", "c1", "tune")]
     with pytest.raises(CovarionError, match=r"c1.*two splits.*p1 \(train\), q \(tune\)"):
         check_split(bad)
+    with pytest.raises(CovarionError, match=r"c1.*two splits"):
+        check_examples(bad, BIN_EDGES)
+
+
+def test_a_network_of_other_bins_than_the_labels_is_refused():
+    check_examples(examples(), BIN_EDGES)
+    with pytest.raises(CovarionError, match=r"labels in other distance bins.*0, 8, 16"):
+        check_examples(examples(), (0.0, 8.0, 16.0))

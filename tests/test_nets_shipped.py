@@ -1,11 +1,16 @@
 """What lies in ``nets/pretrained``: small files with their cards, nothing in them from published networks."""
 
+import numpy as np
 import pytest
 
 from data.errors import MapError
-from nets.card import learned_clusters, published, tuning_clusters
+from data.store import load_json
+from nets.card import learned_clusters, published, tuning_clusters, tuning_proteins
+from nets.chain import ChainPrior
 from nets.checkpoint import load_refiner
+from nets.config import TRROSETTA
 from nets.shipped import DEFAULT, PRETRAINED, find_weights
+from nets.trrosetta import FITTED
 
 NAMES = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
 
@@ -22,6 +27,16 @@ def test_each_has_a_card_and_nothing_of_a_published_network(name):
     assert not learned_clusters(loaded.card) & tuning_clusters(loaded.card)
     assert published(loaded.card) == ""
     assert (PRETRAINED / f"{name}.md").read_text().startswith(f"# Data card of `{name}`")
+
+
+def test_chains_and_calibration_of_the_published_networks_come_of_tuning_families_alone():
+    fitted = load_json(FITTED)
+    assert ChainPrior(**fitted["chain"]).checked(TRROSETTA.bins).weight == 0.8
+    assert np.shape(fitted["calibration"]) == (3, 4)
+    known = load_refiner(DEFAULT).card
+    assert fitted["tune"]["clusters"]
+    assert set(fitted["tune"]["clusters"]) <= tuning_clusters(known)
+    assert set(fitted["tune"]["proteins"]) <= tuning_proteins(known)
 
 
 def test_a_name_that_is_not_there_is_answered_with_those_that_are():

@@ -12,6 +12,7 @@ from data.registry import find_package_file
 from data.store import load_arrays, load_json, save_arrays
 from nets import experts
 from nets.card import published
+from nets.chain import ChainPrior
 from nets.checkpoint import load_refiner
 from nets.config import INVERSE, RefinerConfig, TrainConfig
 from nets.dataset import Example, cut_pixels, random_crop, write_example
@@ -23,7 +24,7 @@ from nets.networks import network_of
 from nets.predict import distance_logits, predict_together, prediction_bytes, refine_file
 from nets.shards import write_shards
 from nets.train import Trainer, data_card, train_refiner
-from nets.trrosetta import published_weights
+from nets.trrosetta import FITTED, published_expert, published_weights
 
 SMALL = RefinerConfig(
     pair_maps=(INVERSE,), channels=8, blocks=2, dilations=(1, 2), pool_every=0, architecture="trrosetta"
@@ -217,3 +218,23 @@ def test_a_network_that_is_not_there_is_refused(tmp_path, monkeypatch):
     with pytest.raises(CovarionError, match="1 to 5"):
         published_weights(6, tmp_path / "never.safetensors")
     assert not (tmp_path / "never.safetensors").exists()
+
+
+def test_all_five_are_one_calibrated_expert(tmp_path, monkeypatch):
+    publish(tmp_path, monkeypatch)
+    tokens, path = alignment(), tmp_path / "all.safetensors"
+    published_expert(path)
+    loaded = load_refiner(str(path))
+    fitted = load_json(FITTED)
+    assert loaded.model.config.members == 5
+    assert loaded.calibration == fitted["calibration"]
+    assert loaded.chain == ChainPrior(**fitted["chain"])
+    assert published(loaded.card) == "trrosetta (start)"
+    features = compute_features(tokens, (INVERSE,))
+    alone = []
+    for number in range(1, 6):
+        published_weights(number, tmp_path / "one.safetensors")
+        alone.append(distance_logits(load_refiner(str(tmp_path / "one.safetensors")).model, features))
+    together = distance_logits(loaded.model, features)
+    mean = torch.stack(alone).softmax(-1).mean(0).numpy()
+    assert together.softmax(-1).numpy() == pytest.approx(mean, abs=0.005)  # half precision
