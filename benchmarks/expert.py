@@ -24,7 +24,7 @@ from benchmarks.refiner import at_depths  # noqa: E402
 from data.families import read_families  # noqa: E402
 from data.store import save_json  # noqa: E402
 from dca.accelerate import set_threads  # noqa: E402
-from nets.calibrate import fit_calibration, fit_chain  # noqa: E402
+from nets.calibrate import LONGEST_LOOK, fit_calibration, fit_chain  # noqa: E402
 from nets.checkpoint import load_refiner  # noqa: E402
 from nets.config import INVERSE  # noqa: E402
 from nets.dataset import distance_bins  # noqa: E402
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--weight", type=float, default=0.8, help="of the folded chains")
     parser.add_argument("--depths", type=int, default=3, help="all sequences, and so many less one subsets")
     parser.add_argument("--families", default=str(ROOT.parent / "shared" / "families"), metavar="FOLDER")
-    parser.add_argument("--max-length", type=int, default=0, metavar="L", help="leave longer families out")
+    parser.add_argument("--max-length", type=int, default=LONGEST_LOOK, metavar="L", help="leave longer out")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=FITTED)
     options = parser.parse_args(arguments)
@@ -70,12 +70,17 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "published.safetensors"
         published_expert(path, fitted=None)
-        model = load_refiner(str(path)).model
+        loaded = load_refiner(str(path))
+    model = loaded.model
     chain = fit_chain(model, examples, options.weight)  # type: ignore[arg-type]
+    if chain is None:
+        parser.error("a weight above 0 and a tuning family are needed")
     calibration = fit_calibration(model, examples, chain)  # type: ignore[arg-type]
     proteins, clusters = (sorted({getattr(row, name) for row in rows}) for name in ("protein", "cluster"))
     tune = {"proteins": proteins, "clusters": clusters}
-    save_json(options.out, {"chain": vars(chain), "calibration": calibration, "tune": tune})
+    digest = loaded.card["published"]["parameters_sha256"]
+    fitted = {"parameters_sha256": digest, "chain": vars(chain), "calibration": calibration, "tune": tune}
+    save_json(options.out, fitted)
     return 0
 
 

@@ -224,7 +224,7 @@ def _join(options: argparse.Namespace) -> None:
 def _join_arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m nets join",
-        description="One file of networks of one shape whose logits are averaged. It is not calibrated: go "
+        description="One file of networks of one shape, which read maps together. It is not calibrated: go "
         "on with `python -m nets train MANIFEST --start joined.safetensors --set steps=0 --set chain=0.4`.",
     )
     parser.add_argument("weights", nargs="+", help="names or files, two or more")

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 def join_weights(names: Sequence[str], out: str | Path, quick_above: int = 0) -> None:
     """Write weights whose logits are the mean of those of others, and the families behind them beside it.
 
+    Of the architecture ``trrosetta`` it is the mean of probabilities.
+
     They are not calibrated, and folded chains are left out: both come of a training run of no step that goes
     on from them (``python -m nets train MANIFEST --start OUT --set steps=0``).
 

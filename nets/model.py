@@ -204,7 +204,7 @@ class Refiner(nn.Module):
 class Committee(nn.Module):
     """Refiners of one shape and kind that were trained apart.
 
-    Their logits are averaged; of published networks their probabilities, as their authors do.
+    Their logits are averaged; of the architecture ``trrosetta`` their probabilities, as its authors do.
     """
 
     def __init__(self, config: RefinerConfig, kind: type[nn.Module] = Refiner):
@@ -218,12 +218,13 @@ class Committee(nn.Module):
         return self.mean(member(pixels) for member in self.members)
 
     def mean(self, maps: Iterable[Tensor]) -> Tensor:
-        """What members say together, from the logits [..., B] of each, of which one is held at a time."""
+        """What members say together, from the logits [..., B] of each in turn."""
         total, count = None, 0
         for logits in maps:
             part = logits.softmax(dim=-1) if self.of_probabilities else logits
             total = part if total is None else total + part
             count += 1
+            del logits, part  # before the next member needs memory
         assert total is not None
         total = total / count
         return total.clamp(min=torch.finfo(total.dtype).tiny).log() if self.of_probabilities else total

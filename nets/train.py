@@ -60,8 +60,8 @@ class Trainer:
     Raises
     ------
     CovarionError
-        Nothing to train on, a cluster in two splits, crops that cannot be shared evenly, or a start of
-        another shape or that has learned from a tuning cluster.
+        Nothing to train on, a cluster in two splits, labels in other bins, crops that cannot be shared
+        evenly, or a start of another shape or that has learned from a tuning cluster.
     """
 
     def __init__(

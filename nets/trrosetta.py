@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from data.alphabet import GAP, LETTERS, Q
 from data.errors import CovarionError
+from data.homology import save_families
 from data.registry import find_package_file
 from data.store import load_json
 from nets.chain import ChainPrior
@@ -33,7 +34,8 @@ from nets.experts import (
 )
 from nets.model import Pixels
 from nets.probability import IDENTITY
-from nets.shipped import PRETRAINED
+from nets.relatives import families_file, known_families
+from nets.shipped import DEFAULT, PRETRAINED, find_weights
 
 SITES = GAP + Q + 1  # query, profile and entropy of a residue
 FITTED = PRETRAINED / "trrosetta.json"  # chains and calibration of the five together
@@ -130,7 +132,7 @@ def published_expert(out: str | Path, fitted: Path | None = FITTED) -> None:
     FetchError
         The package ``tr-rosetta-pytorch`` is not installed.
     CovarionError
-        Its file is not the archive that is expected.
+        Its file is not the archive that is expected, or holds other networks than those that were fitted.
     """
     names, networks = zip(*published_networks(), strict=True)
     tensors = {
@@ -142,7 +144,16 @@ def published_expert(out: str | Path, fitted: Path | None = FITTED) -> None:
     calibration, chain, card = [list(row) for row in IDENTITY], None, _card(names, networks)
     if fitted:
         found = load_json(fitted)
+        if found["parameters_sha256"] != card["published"]["parameters_sha256"]:
+            raise CovarionError(
+                "other networks than those that chains and calibration were fitted for",
+                file=fitted,
+                value=card["published"]["parameters_sha256"],
+                remedy="install tr-rosetta-pytorch 0.0.3, or fit them anew with benchmarks/expert.py",
+            )
         calibration, chain, card["tune"] = found["calibration"], ChainPrior(**found["chain"]), found["tune"]
+        known = known_families(find_weights(DEFAULT))  # whose tuning families these are
+        save_families(families_file(out), [row for row in known if row.family in found["tune"]["proteins"]])
     save_weights(out, tensors, shape, calibration, card, chain)
 
 

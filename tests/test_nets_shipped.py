@@ -1,4 +1,4 @@
-"""What lies in ``nets/pretrained``: small files with their cards, nothing in them from published networks."""
+"""What lies in ``nets/pretrained``: small files with their cards, no weights from published networks."""
 
 import numpy as np
 import pytest

@@ -46,6 +46,11 @@ def settings(**changes):
     return TrainConfig(**{"steps": 8, "batch": 2, "crop": 24, "save_every": 2, "evaluate_every": 4} | changes)
 
 
+def test_labels_in_other_bins_than_the_networks_are_refused(examples, tmp_path):
+    with pytest.raises(CovarionError, match="labels in other distance bins"):
+        Trainer(examples, replace(MODEL, bin_edges=(0.0, 8.0, 16.0)), settings(), tmp_path)
+
+
 def test_it_learns_and_its_weights_say_so(examples, tmp_path):
     trainer = Trainer(examples, MODEL, settings(steps=60, learning_rate=5e-3, average=0.9), tmp_path)
     trainer.run()

@@ -9,7 +9,7 @@ from published_fixtures import BLOCKS, publish
 
 from data.errors import CovarionError, FetchError
 from data.registry import find_package_file
-from data.store import load_arrays, load_json, save_arrays
+from data.store import load_arrays, load_json, save_arrays, save_json
 from nets import experts
 from nets.card import published
 from nets.chain import ChainPrior
@@ -22,6 +22,7 @@ from nets.launch import train_dataset
 from nets.model import contact_logit
 from nets.networks import network_of
 from nets.predict import distance_logits, predict_together, prediction_bytes, refine_file
+from nets.relatives import known_families
 from nets.shards import write_shards
 from nets.train import Trainer, data_card, train_refiner
 from nets.trrosetta import FITTED, published_expert, published_weights
@@ -222,14 +223,19 @@ def test_a_network_that_is_not_there_is_refused(tmp_path, monkeypatch):
 
 def test_all_five_are_one_calibrated_expert(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch)
-    tokens, path = alignment(), tmp_path / "all.safetensors"
-    published_expert(path)
+    tokens, path, fit = alignment(), tmp_path / "all.safetensors", tmp_path / "fit.json"
+    published_expert(path, fitted=None)
+    digest = load_refiner(str(path)).card["published"]["parameters_sha256"]
+    fitted = load_json(FITTED) | {"parameters_sha256": digest}
+    save_json(fit, fitted)
+    published_expert(path, fit)
     loaded = load_refiner(str(path))
-    fitted = load_json(FITTED)
     assert loaded.model.config.members == 5
     assert loaded.calibration == fitted["calibration"]
     assert loaded.chain == ChainPrior(**fitted["chain"])
     assert published(loaded.card) == "trrosetta (start)"
+    assert {row.family for row in known_families(path)} == set(fitted["tune"]["proteins"])
+    assert {row.split for row in known_families(path)} == {"tune"}
     features = compute_features(tokens, (INVERSE,))
     alone = []
     for number in range(1, 6):
@@ -238,3 +244,10 @@ def test_all_five_are_one_calibrated_expert(tmp_path, monkeypatch):
     together = distance_logits(loaded.model, features)
     mean = torch.stack(alone).softmax(-1).mean(0).numpy()
     assert together.softmax(-1).numpy() == pytest.approx(mean, abs=0.005)  # half precision
+
+
+def test_chains_and_calibration_go_with_the_networks_that_they_were_fitted_for(tmp_path, monkeypatch):
+    publish(tmp_path, monkeypatch)
+    with pytest.raises(CovarionError, match=r"trrosetta.json: other networks than those"):
+        published_expert(tmp_path / "all.safetensors")
+    assert list(tmp_path.glob("all*")) == []

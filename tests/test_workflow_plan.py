@@ -73,6 +73,7 @@ def test_leave_one_out_leaves_the_whole_cluster_out(config):
         ("refine", {"weights": "bogus"}, "bogus"),
         ("train", {"model": {"pair_maps": ["magic"]}}, "magic"),
         ("train", {"model": {"bin_edges": [0, 7, 20]}}, "8 angstrom"),
+        ("train", {"model": {"bin_edges": [0, 8, 20]}}, "no example has labels for other bin_edges"),
     ],
 )
 def test_what_a_job_would_find_out_later_is_refused_at_once(config, section, change, said):

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from workflow_fixtures import ROOT
 
 from data.store import save_arrays
 from dca.memory import predicted_bytes
-from nets.config import RefinerConfig
+from nets.config import TRROSETTA, RefinerConfig
 from nets.memory import refinement_bytes
 from nets.shipped import weights_config
 from workflow import resources
@@ -109,6 +110,15 @@ def test_a_batch_needs_the_memory_of_its_largest_and_the_time_of_all():
     assert resources.inference_seconds(batch, DEFAULT) == pytest.approx(sum(each))
     each = [resources.refinement_seconds([size]) for size in batch]
     assert resources.refinement_seconds(batch) == pytest.approx(sum(each))
+
+
+def test_a_file_of_many_networks_is_given_more_time():
+    sizes, one = [(500, 400)], RefinerConfig(channels=64, blocks=24)
+    alone = resources.refinement_seconds(sizes, 1, one) - 60
+    assert resources.refinement_seconds(sizes, 1, replace(one, members=4)) - 60 == pytest.approx(alone)
+    five = replace(TRROSETTA, members=5)
+    assert resources.refinement_seconds(sizes, 1, five) - 60 == pytest.approx(alone * 5 * 61 / 96, rel=0.01)
+    assert resources.refinement_seconds(sizes, 1, one, one) - 60 > 1.9 * alone
     assert resources.inference_mb([], DEFAULT) == 0
 
 

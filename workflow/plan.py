@@ -93,6 +93,8 @@ class Plan:
             )  # fmt: skip
         try:
             model = from_metadata(RefinerConfig, train["model"])
+            if model.bin_edges != RefinerConfig.bin_edges:
+                raise ValueError("no example has labels for other bin_edges than the default ones")
             from_metadata(TrainConfig, train["settings"])
         except ValueError as error:
             raise ConfigError(

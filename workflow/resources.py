@@ -117,10 +117,16 @@ def overview_mb(proteins: int) -> float:
     return _ROOM * overview_bytes(proteins) / 1e6
 
 
-def refinement_seconds(sizes: Sizes, threads: int = 1, members: int = 1) -> float:
-    """Time to compute features and to refine by all members of an ensemble, one alignment after the other."""
-    work = sum(1e-3 * members * length**2 + 1e-9 * length * rows**2 for rows, length in sizes)
+def refinement_seconds(sizes: Sizes, threads: int = 1, *networks: RefinerConfig) -> float:
+    """Time to compute features and to refine by all networks, one alignment after the other."""
+    pixel = 1e-3 * (sum(map(_share_of_default, networks)) or 1)
+    work = sum(pixel * length**2 + 1e-9 * length * rows**2 for rows, length in sizes)
     return 60 * len(sizes) + work / threads
+
+
+def _share_of_default(network: RefinerConfig) -> float:
+    """Multiplications for each pair, by four networks of 24 blocks; a small one costs its features."""
+    return max(1.0, network.members * network.blocks * network.channels**2 / (4 * 24 * 64**2))
 
 
 def teacher_mb(sizes: Sizes) -> float:

@@ -377,7 +377,7 @@ canvas.addEventListener("keydown", (event) => {
 get("contacts").addEventListener("click", (event) => {
   const row = event.target.closest("tbody tr");
   if (!row) return;
-  settle(); // a row of the file cannot be marked
+  settle(); // rows that came with the file are replaced first: they cannot be marked
   pin(Number(row.dataset.pair));
 });
 get("save-csv").addEventListener("click", saveCsv);

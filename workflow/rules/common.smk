@@ -145,9 +145,9 @@ def overview_memory(wildcards, attempt):
 
 def refinement_time(wildcards, input, attempt, threads):
     refiner = wildcards.get("refiner")  # an example has features alone
-    members = len(networks([refiner])) if refiner else 1
+    shapes = networks([refiner]) if refiner else []
     return needs.minutes(
-        needs.refinement_seconds(sizes_of(input), threads, members), attempt
+        needs.refinement_seconds(sizes_of(input), threads, *shapes), attempt
     )
 
 
@@ -196,7 +196,7 @@ def batch_time(wildcards, attempt, threads):
     sizes, methods = largest_members(wildcards.part), config["dca"]["methods"]
     return needs.minutes(
         needs.inference_seconds(sizes, methods, threads)
-        + needs.refinement_seconds(sizes, threads, len(networks(PLAN.refiners))),
+        + needs.refinement_seconds(sizes, threads, *networks(PLAN.refiners)),
         attempt,
     )
 
