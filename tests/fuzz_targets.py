@@ -323,7 +323,7 @@ SCORES_HEAD = b"protein\tmethod\trange\tcut\tk\tprecision\tceiling\tpairs\tconta
 SCORES = SCORES_HEAD + b"P\tplm\tlong\tL\t6\t0.5\t1.0\t9\t3\n"
 CONFIG = (
     b"families:\n  folder: x\n  splits: [val]\n"
-    b"train:\n  scheme: none\n  model: {channels: 8, bin_edges: [0, 8, 9]}\n"
+    b"train:\n  scheme: none\n  model: {channels: 8, dilations: [1, 2, 9]}\n"
     b"dca:\n  identity: '0.8'\nfetch:\n  cache: ''\n"
 )
 RECORD = b'{"cell": "pfam:PF00072", "content": {"rows": 4, "unknown": {"X": 1}}, "sha256": "00"}'
