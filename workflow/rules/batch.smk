@@ -13,7 +13,7 @@ rule run_batch:
     benchmark:
         f"{RESULTS}/batches/{{part}}.benchmark.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/batch.yaml"
     threads: 1
     resources:
         mem_mb=batch_memory,

@@ -22,7 +22,7 @@ rule prepare_alignment:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/prepare_alignment.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/couplings.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(500, 200),
@@ -46,7 +46,7 @@ rule infer_couplings:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/infer_couplings.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/couplings.yaml"
     threads: 1
     resources:
         mem_mb=inference_memory,

@@ -22,7 +22,7 @@ rule import_maps:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/import_maps.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/evaluate.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(500, 50),
@@ -45,7 +45,7 @@ rule score_maps:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/score_maps.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/evaluate.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(500, 50),
@@ -72,7 +72,7 @@ rule write_report:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/write_report.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/evaluate.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(500, 50),
@@ -101,7 +101,7 @@ rule write_overview:
     benchmark:
         f"{RESULTS}/logs/write_overview.benchmark.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/evaluate.yaml"
     threads: 1
     resources:
         mem_mb=overview_memory,

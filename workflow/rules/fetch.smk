@@ -23,7 +23,7 @@ rule fetch_query:
     wildcard_constraints:
         protein=one_of(PLAN.with_accession),
     conda:
-        "../envs/covarion.yaml"
+        "../envs/fetch.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -49,7 +49,7 @@ rule search_alignment:
     wildcard_constraints:
         protein=one_of(PLAN.searched),
     conda:
-        "../envs/covarion.yaml"
+        "../envs/fetch.yaml"
     threads: lambda w: PLAN.search_threads(w.protein)
     resources:
         mem_mb=megabytes(1000, 4),
@@ -76,7 +76,7 @@ rule fetch_alignment:
     wildcard_constraints:
         protein=one_of(PLAN.fetched),
     conda:
-        "../envs/covarion.yaml"
+        "../envs/fetch.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -99,7 +99,7 @@ rule fetch_structure:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/fetch_structure{{nth}}.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/fetch.yaml"
     threads: 1
     resources:
         mem_mb=1000,

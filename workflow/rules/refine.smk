@@ -30,7 +30,7 @@ rule build_dataset:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/build_dataset.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/refine.yaml"
     threads: 1
     resources:
         mem_mb=example_memory,
@@ -52,7 +52,7 @@ rule ask_teacher:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/ask_teacher.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/refine.yaml"
     threads: 1
     resources:
         mem_mb=teacher_memory,
@@ -73,7 +73,7 @@ rule simulate_family:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/simulate_family-{{k}}.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/refine.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(1000, 400),
@@ -94,7 +94,7 @@ rule simulate_folds:
     benchmark:
         f"{RESULTS}/model/benchmarks/simulate_folds-{{batch}}.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/refine.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(1000, 1),
@@ -121,7 +121,7 @@ rule shard_dataset:
     benchmark:
         f"{RESULTS}/dataset/benchmarks/shard_dataset.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/refine.yaml"
     threads: 1
     resources:
         mem_mb=lambda w, attempt: 3000 * attempt,
@@ -144,7 +144,7 @@ rule write_published:
     benchmark:
         f"{RESULTS}/model/benchmarks/write_published-{{k}}.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/refine.yaml"
     threads: 1
     resources:
         mem_mb=lambda w, attempt: 2000 * attempt,
@@ -166,7 +166,7 @@ rule train_refiner:
     benchmark:
         f"{RESULTS}/model/benchmarks/train_refiner-{{fold}}.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/refine.yaml"
     threads: 2 * DATASET.processes
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt * DATASET.processes,
@@ -193,7 +193,7 @@ rule refine_contacts:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/refine_contacts-{{refiner}}.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/refine.yaml"
     threads: 1
     resources:
         mem_mb=refinement_memory,

@@ -14,7 +14,7 @@ rule map_structure:
     benchmark:
         f"{RESULTS}/{{protein}}/benchmarks/map_structure.tsv"
     conda:
-        "../envs/covarion.yaml"
+        "../envs/truth.yaml"
     threads: 1
     resources:
         mem_mb=mapping_memory,
