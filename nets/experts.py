@@ -215,7 +215,7 @@ def bin_groups(edges: Sequence[float]) -> list[slice]:
         raise CovarionError(
             "distance bins that those of the published networks do not make up",
             value=", ".join(f"{edge:g}" for edge in edges)[:200],
-            remedy="choose model: bin_edges in half steps from 2 to 20 angstrom",
+            remedy="use weights whose bin_edges lie in half steps from 2 to 20 angstrom",
         )
     return [slice(low, high) for low, high in zip(starts, stops, strict=True)]
 

@@ -27,20 +27,21 @@ def imported(node):
                 yield full if part.module.split(".")[0] in OURS and module_file(full) else part.module
 
 
+def names_in(node):
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
 def stages_of(script):
     """The functions of `workflow.stages` that a script calls, and those that they call."""
-    functions = {
-        node.name: node for node in ast.parse(STAGES.read_text()).body if isinstance(node, ast.FunctionDef)
-    }
-    names = {part.id for part in ast.walk(script) if isinstance(part, ast.Name)} & set(functions)
-    while (
-        more := {
-            part.id for name in names for part in ast.walk(functions[name]) if isinstance(part, ast.Name)
-        }
-        & set(functions) - names
-    ):
-        names |= more
-    return [functions[name] for name in sorted(names)]
+    tree = ast.parse(STAGES.read_text())
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    reached, names = {}, names_in(script)
+    while names:
+        name = names.pop()
+        if name in functions and name not in reached:
+            reached[name] = functions[name]
+            names |= names_in(functions[name])
+    return list(reached.values())
 
 
 def packages(path):

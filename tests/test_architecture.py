@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from import_closure import imported
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {
@@ -37,11 +38,7 @@ def modules():
 
 def imports(path):
     """Top-level names of the packages that a module imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module.split(".")[0]
+    return {name.split(".")[0] for name in imported(ast.parse(path.read_text()))}
 
 
 def relative(path):
