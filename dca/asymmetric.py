@@ -23,6 +23,7 @@ from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.pseudolikelihood import PlmSettings, check_alignment, independent_fields
+from dca.words import Words, shared_words
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def asymmetric_pseudolikelihood(
         length,
         np.ascontiguousarray(tokens.T),
         weights.astype(np.float32),
-        kernels.group_offsets(tokens, q),
+        shared_words(tokens, q),
         frequencies.astype(np.float32),
         neff,
         0.5 * settings.coupling_penalty * (length - 1),
@@ -111,7 +112,7 @@ def _solve_sites(
     hi: int,
     columns: np.ndarray,
     weights: np.ndarray,
-    offsets: np.ndarray,
+    words: Words,
     frequencies: np.ndarray,
     neff: float,
     coupling_penalty: float,
@@ -126,16 +127,17 @@ def _solve_sites(
 ) -> None:
     """Minimise every site; `one` takes J^i_ij and `two` J^j_ij of the pairs i < j, both zero-sum."""
     q = frequencies.shape[1]
-    size = kernels.GROUP * q * kernels.WIDTH
+    work = np.empty(kernels._table_rows(words, q) * kernels.WIDTH, dtype=np.float32)
+    rows = np.empty(weights.shape[0] * kernels.WIDTH, dtype=np.float32)
     for i in range(lo, hi):
-        slabs = np.zeros((6, offsets.shape[0], size), dtype=np.float32)
+        slabs = np.zeros((6, columns.shape[0], q * kernels.WIDTH), dtype=np.float32)
         _fill_curvature(i, frequencies, np.float32(neff), np.float32(2.0 * coupling_penalty), slabs[_C])
         field = fields[i].copy()
         gradients[i], errors[i] = _solve_site(
             i,
             columns[i],
             weights,
-            offsets,
+            words,
             frequencies,
             neff,
             coupling_penalty,
@@ -144,6 +146,7 @@ def _solve_sites(
             max_iterations,
             field,
             slabs,
+            (work, rows),
         )
         _store_zero_sum(i, slabs[_J], field, frequencies, fields[i], one, two)
 
@@ -169,7 +172,7 @@ def _solve_site(
     i: int,
     letters: np.ndarray,
     weights: np.ndarray,
-    offsets: np.ndarray,
+    words: Words,
     frequencies: np.ndarray,
     neff: float,
     coupling_penalty: float,
@@ -178,9 +181,10 @@ def _solve_site(
     max_iterations: int,
     field: np.ndarray,
     slabs: np.ndarray,
+    work: tuple[np.ndarray, np.ndarray],
 ) -> tuple[int, float]:
     """Minimise one site from `field` (centred) and J = 0; number of gradients and expected relative error."""
-    data = (i, letters, weights, offsets, frequencies, coupling_penalty, field_penalty)
+    data = (i, letters, weights, words, frequencies, coupling_penalty, field_penalty, work)
     own = frequencies[i].astype(np.float64)
     curvature = neff * own * (1.0 - own) + 1.0 + 2.0 * field_penalty
     by_field, trial = np.zeros(field.size), np.zeros(field.size)
@@ -246,11 +250,11 @@ def _gradient(
     data: tuple, field: np.ndarray, slab: np.ndarray, by_field: np.ndarray, by_slab: np.ndarray
 ) -> None:
     """Gradient of one site's objective at a centred field and a slab of couplings, penalties included."""
-    i, letters, weights, offsets, frequencies, coupling_penalty, field_penalty = data
+    i, letters, weights, words, frequencies, coupling_penalty, field_penalty, work = data
     q = frequencies.shape[1]
     plain = np.empty(kernels.WIDTH, dtype=np.float32)
-    kernels._centred_field(field.astype(np.float32), slab.reshape((-1, q, kernels.WIDTH)), frequencies, plain)
-    kernels._site_gradient(letters, weights, offsets, plain, slab, by_field, by_slab)
+    kernels._centred_field(field.astype(np.float32), slab, frequencies, plain)
+    kernels._site_gradient(letters, weights, words, plain, slab, by_field, by_slab, work[0], work[1])
     for a in range(q):
         by_field[a] += 2.0 * field_penalty * plain[a]
     _centre(i, frequencies, by_field.astype(np.float32), np.float32(2.0 * coupling_penalty), slab, by_slab)
@@ -261,11 +265,11 @@ def _centre(
     i: int, frequencies: np.ndarray, by_field: np.ndarray, pull: float, slab: np.ndarray, by_slab: np.ndarray
 ) -> None:
     """Turn a gradient at constant fields into one at constant centred fields; 0 where no coupling is."""
-    length, q = frequencies.shape
+    q = frequencies.shape[1]
     values = slab.reshape((-1, q, kernels.WIDTH))
     rows = by_slab.reshape((-1, q, kernels.WIDTH))
     for j in range(rows.shape[0]):
-        if j == i or j >= length:
+        if j == i:
             rows[j] = np.float32(0.0)
             continue
         for b in range(q):

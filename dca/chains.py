@@ -19,10 +19,13 @@ from dca import kernels
 from dca.accelerate import get_threads, in_parallel, jit
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
-from dca.kernels import BLOCK, GROUP
+from dca.kernels import BLOCK
 from dca.simulate import _seeds, _uniform
-from dca.vector import WIDTH, gather_rows
+from dca.vector import WIDTH, gather_rows, scatter_row
+from dca.vector_python import LIMIT, POWERS
 
+GROUP = 8  # columns of a slab that are visited together
+_LOG2E = 1.4426950408889634
 _ABSENT = -1e30  # energy of the letters that pad a row
 _SIGMAS = 5.0
 
@@ -104,7 +107,7 @@ class Chains:
         self._letters = letters
         self._columns = np.zeros((length, count), dtype=np.int8)
         self._state = np.zeros(count, dtype=np.uint64)
-        self._offsets = np.zeros((groups, count, GROUP), dtype=np.uint16)
+        self._places = np.zeros((groups, count, GROUP), dtype=np.uint16)
         self._fields = np.full((length, WIDTH), _ABSENT, dtype=np.float32)
         self._slabs = np.zeros((length, groups, GROUP * letters * WIDTH), dtype=np.float32)
         self._joint = np.zeros_like(self._slabs)
@@ -113,7 +116,7 @@ class Chains:
         """Put the chains into these states, int8 [M, L], and seed them anew."""
         self._columns[:] = tokens.T
         self._state = _seeds(rng, tokens.shape[0])
-        kernels._group_offsets(tokens, self._letters, self._offsets)
+        _find_places(tokens, self._letters, self._places)
 
     def follow(self, model: Couplings) -> None:
         """Run by this model from now on."""
@@ -122,7 +125,7 @@ class Chains:
 
     def sweep(self, sweeps: int) -> None:
         """Update every site of every chain `sweeps` times, in the order of the sites."""
-        arrays = self._columns, self._offsets, self._fields, self._slabs
+        arrays = self._columns, self._places, self._fields, self._slabs
         # Whole shares: a site's slab stays in the second-level cache while all chains of a share pass
         in_parallel(_sweep, get_threads(), *arrays, sweeps, self._state, get_threads())
 
@@ -134,11 +137,24 @@ class Chains:
         """Means over the chains as they stand; the next call overwrites ``joint``."""
         length, count = self._columns.shape
         conditional = np.empty((length, self._letters))
-        arrays = self._columns, self._offsets, self._fields, self._slabs
+        arrays = self._columns, self._places, self._fields, self._slabs
         in_parallel(_expect, length, *arrays, conditional, self._joint)
         counted = site_frequencies(self._columns.T, np.ones(count, np.float32), self._letters)
         joint = self._joint.reshape(length, -1, self._letters, WIDTH)
         return Expectations(conditional.astype(np.float32), counted.astype(np.float32), joint)
+
+
+@jit
+def _find_places(tokens: np.ndarray, letters: int, places: np.ndarray) -> None:
+    """Row of each letter in its group's part of a slab; columns past L point at row 0."""
+    groups, rows, _ = places.shape
+    length = tokens.shape[1]
+    for g in range(groups):
+        for n in range(rows):
+            for k in range(GROUP):
+                j = g * GROUP + k
+                letter = int(tokens[n, j]) if j < length else 0
+                places[g, n, k] = k * letters + letter
 
 
 @jit
@@ -152,7 +168,7 @@ def _load_slabs(lo: int, hi: int, couplings: np.ndarray, slabs: np.ndarray) -> N
 
 @jit
 def _conditionals(
-    offsets: np.ndarray,
+    places: np.ndarray,
     field: np.ndarray,
     slab: np.ndarray,
     weight: float,
@@ -165,14 +181,33 @@ def _conditionals(
     for n in range(rows):
         for a in range(WIDTH):
             block[n, a] = field[a]
-    for g in range(offsets.shape[0]):
+    for g in range(places.shape[0]):
         part = slab[g]
         for n in range(rows):
-            o = offsets[g, n]
-            gather_rows(flat, n * WIDTH, part, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]))
+            o = places[g, n]
+            gather_rows(flat, n, part, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]))
     _subtract_largest(block)
-    kernels._exponentials(flat, bits[: rows * WIDTH], bits[: rows * WIDTH].view(np.float32))
+    _exponentials(flat, bits[: rows * WIDTH], bits[: rows * WIDTH].view(np.float32))
     _normalise(block, np.float32(weight))
+
+
+@jit(fastmath=True)
+def _exponentials(values: np.ndarray, bits: np.ndarray, powers: np.ndarray) -> None:
+    """values = exp(values), written so that it vectorises; `powers` views `bits` as float32."""
+    for k in range(values.size):
+        scaled = min(max(values[k], np.float32(-LIMIT)), np.float32(LIMIT)) * np.float32(_LOG2E)
+        whole = np.floor(scaled + np.float32(0.5))
+        f = scaled - whole
+        bits[k] = (np.int32(whole) + np.int32(127)) << np.int32(23)
+        total = np.float32(POWERS[5])
+        total = total * f + np.float32(POWERS[4])
+        total = total * f + np.float32(POWERS[3])
+        total = total * f + np.float32(POWERS[2])
+        total = total * f + np.float32(POWERS[1])
+        total = total * f + np.float32(POWERS[0])
+        values[k] = total * f + np.float32(1.0)
+    for k in range(values.size):
+        values[k] *= powers[k]
 
 
 @jit(fastmath=True)
@@ -213,7 +248,7 @@ def _sweep(
     lo: int,
     hi: int,
     columns: np.ndarray,
-    offsets: np.ndarray,
+    places: np.ndarray,
     fields: np.ndarray,
     slabs: np.ndarray,
     sweeps: int,
@@ -233,13 +268,24 @@ def _sweep(
                 group, place = i // GROUP, i % GROUP
                 for start in range(k * size, end, BLOCK):
                     part = block[: min(BLOCK, end - start)]
-                    picked = offsets[:, start : start + part.shape[0]]
+                    picked = places[:, start : start + part.shape[0]]
                     _conditionals(picked, fields[i], slabs[i], 1.0, part, bits)
                     for n in range(part.shape[0]):
                         mark = _uniform(state[start + n : start + n + 1])
                         letter = _draw(part[n], letters, mark)
                         columns[i, start + n] = letter
-                        picked[group, n, place] = (place * letters + letter) * WIDTH
+                        picked[group, n, place] = place * letters + letter
+
+
+@jit
+def _scatter_block(places: np.ndarray, block: np.ndarray, joint: np.ndarray) -> None:
+    """joint[j, x_nj, a] += block[n, a] for all columns j and chains n of a block."""
+    flat = block.reshape(-1)
+    for g in range(places.shape[0]):
+        part = joint[g]
+        for n in range(block.shape[0]):
+            o = places[g, n]
+            scatter_row(part, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]), flat, n)
 
 
 @jit
@@ -247,7 +293,7 @@ def _expect(
     lo: int,
     hi: int,
     columns: np.ndarray,
-    offsets: np.ndarray,
+    places: np.ndarray,
     fields: np.ndarray,
     slabs: np.ndarray,
     conditional: np.ndarray,
@@ -262,9 +308,9 @@ def _expect(
         joint[i] = 0.0
         for start in range(0, chains, BLOCK):
             part = block[: min(BLOCK, chains - start)]
-            picked = offsets[:, start : start + part.shape[0]]
+            picked = places[:, start : start + part.shape[0]]
             _conditionals(picked, fields[i], slabs[i], 1.0 / chains, part, bits)
             for n in range(part.shape[0]):
                 for a in range(conditional.shape[1]):
                     conditional[i, a] += part[n, a]
-            kernels._scatter_block(picked, part, joint[i])
+            _scatter_block(picked, part, joint[i])

@@ -9,6 +9,7 @@ import numpy as np
 
 from dca.accelerate import folded, jit
 from dca.vector import WIDTH, combine_rows
+from dca.vector_python import TRIPLE
 
 
 @jit(fastmath=True)
@@ -32,9 +33,9 @@ def _curve(
 
 @jit
 def _multiply(left: np.ndarray, right: np.ndarray, rows: int, out: np.ndarray) -> None:
-    """out = left right for the first `rows` rows; all are WIDTH x WIDTH and flat."""
-    for a in range(rows):
-        combine_rows(out, a * WIDTH, left, a * WIDTH, right)
+    """out = left right for the first `rows` rows or a few more; all are WIDTH x WIDTH and flat."""
+    for a in range(0, rows, TRIPLE):
+        combine_rows(out, a, left, right)
 
 
 @jit(fastmath=True)
@@ -70,9 +71,8 @@ def _precondition(
 @jit(fastmath=True)
 def _product(one: np.ndarray, two: np.ndarray) -> float:
     total = np.float32(0.0)
-    for a in range(one.shape[0]):
-        for b in range(one.shape[1]):
-            total += one[a, b] * two[a, b]
+    for k in range(one.size):
+        total += one[k] * two[k]
     return float(total)
 
 
@@ -124,24 +124,30 @@ def _advance(
     stride, part = np.float32(step), np.float32(share)
     for k in range(lo, hi):
         i = folded(k, length)
-        change, curved = np.empty((q, q), dtype=np.float32), np.empty((q, q), dtype=np.float32)
+        change, curved = np.empty(q * q, dtype=np.float32), np.empty((q, q), dtype=np.float32)
         work = np.zeros((2, WIDTH * WIDTH), dtype=np.float32)
         norm, turn, size = 0.0, 0.0, 0.0
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1
-            for a in range(q):
-                for b in range(q):
-                    couplings[p, a, b] += stride * direction[p, a, b]
-                    delta = part * (trial[p, a, b] - gradient[p, a, b])
-                    change[a, b] = delta
-                    gradient[p, a, b] += delta
+            point, course, slope, tried = (
+                couplings[p].reshape(-1),
+                direction[p].reshape(-1),
+                gradient[p].reshape(-1),
+                trial[p].reshape(-1),
+            )
+            for c in range(q * q):
+                point[c] += stride * course[c]
+            for c in range(q * q):
+                change[c] = part * (tried[c] - slope[c])
+            for c in range(q * q):
+                slope[c] += change[c]
             pair = modes[i], modes[j]
             sides, turns = (bases[i], bases[j]), (turned[i], turned[j])
             _precondition(gradient[p], pair, sides, turns, scale, floor, trial[p], work)
-            norm += _product(gradient[p], trial[p])
-            turn += _product(change, trial[p])
+            norm += _product(slope, tried)
+            turn += _product(change, tried)
             _curve(couplings[p], frequencies[i], frequencies[j], scale, floor, curved)
-            size += _product(couplings[p], curved)
+            size += _product(point, curved.reshape(-1))
         sums[i, 0], sums[i, 1], sums[i, 2] = norm, turn, size
 
 

@@ -1,47 +1,23 @@
 """Compiled kernels of pseudolikelihood DCA: residuals and gradient of one site after the other.
 
-The couplings of site i are laid out as a slab of L padded to whole groups of GROUP columns: row (j, b)
-holds J_ij(., b) over the letters of site i, padded to 24 floats. An energy is then a sum of L rows
-picked by the sequence's letters, and a sequence adds its residual row to the L rows of the gradient
-that it picks. A product with the dense one-hot alignment would do q times the work.
+The couplings of site i are laid out as a slab: row (j, b) holds J_ij(., b) over the letters of site i,
+padded to 24 floats. An energy is then a sum of L rows picked by the sequence's letters, and a sequence adds
+its residual row to the L rows of the gradient that it picks. A product with the dense one-hot alignment would
+do q times the work; `dca.words` shares the sums between sequences, and batches them so that what
+one visit touches stays in the second-level cache.
 
-Work goes by blocks of sequences and groups of columns, so that what one visit touches fits
-the first-level cache. ``fastmath`` is on where a kernel sums finite numbers and nothing else. Rows are
-copied by loops: numba compiles for each array assignment the text of an error message, which takes seconds.
+``fastmath`` is on where a kernel sums finite numbers and nothing else. Rows are copied by loops: numba
+compiles for each array assignment the text of an error message, which takes seconds.
 """
 
 import numpy as np
 
 from dca.accelerate import folded, jit
-from dca.vector import WIDTH, gather_rows, scatter_row
+from dca.vector import WIDTH, collect_run, expand_run, gather_rows, residual_row, scatter_row, weigh_rows
+from dca.vector_python import LIMIT
+from dca.words import Words
 
-GROUP = 8
-BLOCK = 256
-LIMIT = 80.0  # energies are held within +-LIMIT: exp stays finite in float32, regularised ones stay far below
-_LOG2E = 1.4426950408889634
-# 2^f on [-1/2, 1/2], Taylor terms ln(2)^k / k!; relative error 2e-7
-_POWERS = (0.6931471805599453, 0.2402265069591007, 0.05550410866482158, 0.009618129107628477,
-           0.0013333558146428443, 0.0001540353039338161)  # fmt: skip
-
-
-def group_offsets(tokens: np.ndarray, letters: int) -> np.ndarray:
-    """Where the row of each letter begins, uint16 [groups, N, GROUP]; see `_group_offsets`."""
-    offsets = np.empty((-(-tokens.shape[1] // GROUP), tokens.shape[0], GROUP), dtype=np.uint16)
-    _group_offsets(tokens, letters, offsets)
-    return offsets
-
-
-@jit
-def _group_offsets(tokens: np.ndarray, letters: int, offsets: np.ndarray) -> None:
-    """Where in its group's part of a slab the row of each letter begins; columns past L point at row 0."""
-    groups, rows, _ = offsets.shape
-    length = tokens.shape[1]
-    for g in range(groups):
-        for n in range(rows):
-            for k in range(GROUP):
-                j = g * GROUP + k
-                letter = int(tokens[n, j]) if j < length else 0
-                offsets[g, n, k] = (k * letters + letter) * WIDTH
+BLOCK = 256  # sequences whose rows stay in the first-level cache
 
 
 @jit
@@ -68,116 +44,123 @@ def _columns_of(pairs: int) -> int:
     return int((1.0 + np.sqrt(1.0 + 8.0 * pairs)) / 2.0 + 0.5)
 
 
-@jit(fastmath=True)
+@jit
 def _centred_field(field: np.ndarray, slab: np.ndarray, frequencies: np.ndarray, out: np.ndarray) -> None:
     """out[a] = field[a] - sum_j sum_b J_ij(a, b) f_j(b), padded by -LIMIT."""
     q = field.shape[0]
+    weigh_rows(out, slab.reshape(-1), frequencies.reshape(-1))
+    for a in range(q):
+        out[a] = field[a] - out[a]
     for a in range(q, WIDTH):
         out[a] = -LIMIT
-    for a in range(q):
-        out[a] = field[a]
-    for j in range(frequencies.shape[0]):
-        for b in range(q):
-            for a in range(q):
-                out[a] -= slab[j, b, a] * frequencies[j, b]
-
-
-@jit(fastmath=True)
-def _exponentials(values: np.ndarray, bits: np.ndarray, powers: np.ndarray) -> None:
-    """values = exp(values), written so that it vectorises; `powers` views `bits` as float32."""
-    for k in range(values.size):
-        scaled = min(max(values[k], np.float32(-LIMIT)), np.float32(LIMIT)) * np.float32(_LOG2E)
-        whole = np.floor(scaled + np.float32(0.5))
-        f = scaled - whole
-        bits[k] = (np.int32(whole) + np.int32(127)) << np.int32(23)
-        total = np.float32(_POWERS[5])
-        total = total * f + np.float32(_POWERS[4])
-        total = total * f + np.float32(_POWERS[3])
-        total = total * f + np.float32(_POWERS[2])
-        total = total * f + np.float32(_POWERS[1])
-        total = total * f + np.float32(_POWERS[0])
-        values[k] = total * f + np.float32(1.0)
-    for k in range(values.size):
-        values[k] *= powers[k]
-
-
-@jit(fastmath=True)
-def _residuals(rows: np.ndarray, letters: np.ndarray, weights: np.ndarray) -> None:
-    """Turn Boltzmann factors [n, a] into weights[n] (P(a) - [a is the letter of n])."""
-    for n in range(rows.shape[0]):
-        total = np.float32(0.0)
-        for a in range(WIDTH):
-            total += rows[n, a]
-        scale = weights[n] / total
-        for a in range(WIDTH):
-            rows[n, a] *= scale
-        rows[n, letters[n]] -= weights[n]
 
 
 @jit
-def _block_residuals(
-    letters: np.ndarray,
-    weights: np.ndarray,
-    offsets: np.ndarray,
-    field: np.ndarray,
-    slab: np.ndarray,
-    block: np.ndarray,
-    bits: np.ndarray,
-) -> None:
-    """Residuals w_n (P(a | x_-i) - [x_ni = a]) of one block of sequences at one site."""
-    rows = block.shape[0]
-    flat = block.reshape(-1)
-    for n in range(rows):
-        for a in range(WIDTH):
-            block[n, a] = field[a]
-    for g in range(offsets.shape[0]):
-        part = slab[g]
-        for n in range(rows):
-            o = offsets[g, n]
-            gather_rows(flat, n * WIDTH, part, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]))
-    _exponentials(flat, bits[: rows * WIDTH], bits[: rows * WIDTH].view(np.float32))
-    _residuals(block, letters, weights)
+def _gather(words: Words, batch: int, table: np.ndarray, sums: np.ndarray) -> None:
+    """Row n of sums += the rows of the table that sequence n picks in a batch."""
+    fours = words.fours[words.edges[batch, 3] : words.edges[batch + 1, 3]]
+    singles = words.singles[words.edges[batch, 4] : words.edges[batch + 1, 4]]
+    rows = words.fours.shape[1]
+    for start in range(0, rows, BLOCK):
+        stop = min(start + BLOCK, rows)
+        for four in fours:
+            for n in range(start, stop):
+                o = four[n]
+                gather_rows(sums, n, table, (o[0], o[1], o[2], o[3]))
+        for single in singles:
+            for n in range(start, stop):
+                gather_rows(sums, n, table, (single[n],))
 
 
 @jit
-def _scatter_block(offsets: np.ndarray, block: np.ndarray, gradient: np.ndarray) -> None:
-    """gradient[j, x_nj, a] += block[n, a] for all columns j and sequences n of a block."""
-    flat = block.reshape(-1)
-    for g in range(offsets.shape[0]):
-        part = gradient[g]
-        for n in range(block.shape[0]):
-            o = offsets[g, n]
-            scatter_row(part, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]), flat, n * WIDTH)
+def _scatter(words: Words, batch: int, rows: np.ndarray, table: np.ndarray) -> None:
+    """Row n of rows is added to the rows of the table that sequence n picks in a batch."""
+    fours = words.fours[words.edges[batch, 3] : words.edges[batch + 1, 3]]
+    singles = words.singles[words.edges[batch, 4] : words.edges[batch + 1, 4]]
+    count = words.fours.shape[1]
+    for start in range(0, count, BLOCK):
+        stop = min(start + BLOCK, count)
+        for four in fours:
+            for n in range(start, stop):
+                o = four[n]
+                scatter_row(table, (o[0], o[1], o[2], o[3]), rows, n)
+        for single in singles:
+            for n in range(start, stop):
+                scatter_row(table, (single[n],), rows, n)
+
+
+@jit
+def _energies(words: Words, slab: np.ndarray, table: np.ndarray, sums: np.ndarray) -> None:
+    """Row n of sums = sum over all columns of the row of the slab that sequence n picks there."""
+    size = slab.shape[1]
+    flat = slab.reshape(-1)
+    for k in range(sums.size):
+        sums[k] = 0.0
+    for batch in range(words.edges.shape[0] - 1):
+        first, last = words.edges[batch], words.edges[batch + 1]
+        part = flat[first[0] * size : last[0] * size]
+        for k in range(part.size):
+            table[k] = part[k]
+        shift = (last[0] - first[0]) * (size // WIDTH) - first[2]
+        for run in range(first[1], last[1]):
+            lo, hi = words.starts[run], words.starts[run + 1]
+            expand_run(table, words.lefts[run], words.rights, lo, hi, shift)
+        _gather(words, batch, table, sums)
+
+
+@jit
+def _slab_sums(words: Words, rows: np.ndarray, table: np.ndarray, by_slab: np.ndarray) -> None:
+    """Row (j, b) of by_slab = sum of the rows of the sequences with letter b in column j."""
+    size = by_slab.shape[1]
+    flat = by_slab.reshape(-1)
+    for batch in range(words.edges.shape[0] - 1):
+        first, last = words.edges[batch], words.edges[batch + 1]
+        letters = (last[0] - first[0]) * (size // WIDTH)
+        for k in range((letters + last[2] - first[2]) * WIDTH):
+            table[k] = 0.0
+        _scatter(words, batch, rows, table)
+        for run in range(last[1] - 1, first[1] - 1, -1):  # parts come before the words that they are in
+            lo, hi = words.starts[run], words.starts[run + 1]
+            collect_run(table, words.lefts[run], words.rights, lo, hi, letters - first[2])
+        part = flat[first[0] * size : last[0] * size]
+        for k in range(part.size):
+            part[k] = table[k]
+
+
+@jit
+def _table_rows(words: Words, letters: int) -> int:
+    """Rows of the largest batch."""
+    most = 0
+    for batch in range(words.edges.shape[0] - 1):
+        first, last = words.edges[batch], words.edges[batch + 1]
+        most = max(most, (last[0] - first[0]) * letters + last[2] - first[2])
+    return most
 
 
 @jit
 def _site_gradient(
     letters: np.ndarray,
     weights: np.ndarray,
-    offsets: np.ndarray,
+    words: Words,
     field: np.ndarray,
     slab: np.ndarray,
     by_field: np.ndarray,
     by_slab: np.ndarray,
+    table: np.ndarray,
+    rows: np.ndarray,
 ) -> None:
-    """Gradient of one site's weighted -log P(x_i | x_-i) by its fields and by its slab."""
-    rows = letters.shape[0]
-    block = np.empty((BLOCK, WIDTH), dtype=np.float32)
-    bits = np.empty(BLOCK * WIDTH, dtype=np.int32)
-    for a in range(by_field.shape[0]):
+    """Gradient of one site's weighted -log P(x_i | x_-i) by its fields and by its slab.
+
+    table and rows are work space: of `_table_rows` rows, and of one for each sequence.
+    """
+    _energies(words, slab, table, rows)
+    for n in range(letters.shape[0]):
+        residual_row(rows, n, field, letters[n], weights[n])
+    _slab_sums(words, rows, table, by_slab)
+    for a in range(by_field.shape[0]):  # each sequence has one letter in the first column
         by_field[a] = 0.0
-    for g in range(by_slab.shape[0]):
-        for k in range(by_slab.shape[1]):
-            by_slab[g, k] = 0.0
-    for start in range(0, rows, BLOCK):
-        stop = min(start + BLOCK, rows)
-        part = block[: stop - start]
-        picked = offsets[:, start:stop]
-        _block_residuals(letters[start:stop], weights[start:stop], picked, field, slab, part, bits)
-        for n in range(stop - start):
-            for a in range(by_field.shape[0]):
-                by_field[a] += part[n, a]
-        _scatter_block(picked, part, by_slab)
+        for b in range(by_field.shape[0]):
+            by_field[a] += by_slab[0, b * WIDTH + a]
 
 
 @jit
@@ -186,7 +169,7 @@ def _all_sites(
     hi: int,
     columns: np.ndarray,
     weights: np.ndarray,
-    offsets: np.ndarray,
+    words: Words,
     frequencies: np.ndarray,
     fields: np.ndarray,
     couplings: np.ndarray,
@@ -197,16 +180,19 @@ def _all_sites(
     by_coupling: np.ndarray,
 ) -> None:
     """Gradients of all sites at centred fields and couplings + step direction; plain = their fields."""
-    groups, q = offsets.shape[0], fields.shape[1]
+    length, q = fields.shape
+    table = np.empty(_table_rows(words, q) * WIDTH, dtype=np.float32)
+    rows = np.empty(weights.shape[0] * WIDTH, dtype=np.float32)
+    slab = np.zeros((length, q * WIDTH), dtype=np.float32)
+    field = np.empty(WIDTH, dtype=np.float32)
     for i in range(lo, hi):
-        slab = np.zeros((groups, GROUP * q * WIDTH), dtype=np.float32)
-        rows = slab.reshape((groups * GROUP, q, WIDTH))
-        _load_slab(i, couplings, direction, np.float32(step), rows)
-        field = np.empty(WIDTH, dtype=np.float32)
-        _centred_field(fields[i], rows, frequencies, field)
+        for k in range(q * WIDTH):
+            slab[i, k] = 0.0
+        _load_slab(i, couplings, direction, np.float32(step), slab.reshape((length, q, WIDTH)))
+        _centred_field(fields[i], slab, frequencies, field)
         for a in range(q):
             plain[i, a] = field[a]
-        _site_gradient(columns[i], weights, offsets, field, slab, by_field[i], by_coupling[i])
+        _site_gradient(columns[i], weights, words, field, slab, by_field[i], by_coupling[i], table, rows)
 
 
 @jit(fastmath=True)

@@ -5,7 +5,7 @@ What a run takes is counted from the arrays that the code holds at once: a run i
 squared column, at 21 letters and P = L (L - 1) / 2 pairs:
 
     packed couplings, float32 [P, q, q]                                882
-    slabs of all sites, float32 [L, L padded, q, 24]                 2,016
+    slabs of all sites, float32 [L, L, q, 24]                        2,016
     plm: couplings, direction, gradient, trial gradient, slabs       5,544
     for comparison, CCMpred's conjugate gradients: 16 x 21 x 32     10,752
 """
@@ -17,13 +17,14 @@ from data.alphabet import Q
 from data.memory import domain_way, largest, require_bytes
 from data.memory import gigabytes as _up
 
-# Of dca.kernels, dca.vector, dca.weights and dca.boltzmann, written again (a test compares them): whoever
-# plans a run need not load numba.
+# Of dca.chains, dca.vector, dca.words, dca.weights and dca.boltzmann, written again (a test compares them):
+# whoever plans a run need not load numba.
 GROUP = 8
 WIDTH = 24
 PLANES = 5
 CHUNKS = 64
 CHAINS = 2000
+MOST_ROWS = 10_000
 
 _BASE = 152_000_000  # interpreter, numpy, numba, compiled kernels
 _SCIPY = 25_000_000  # what its linear algebra, loaded for the inverse, adds to the peak
@@ -80,8 +81,8 @@ def _packed(length: int) -> int:
 
 
 def _slab(length: int) -> int:
-    """Couplings of one site as the kernels read them, float32 [L padded, q, WIDTH]."""
-    return 4 * _padded(length) * Q * WIDTH
+    """Couplings of one site as the kernels read them, float32 [L, q, WIDTH]."""
+    return 4 * length * Q * WIDTH
 
 
 def _padded(length: int) -> int:
@@ -124,30 +125,44 @@ def _inverse(kept: int) -> Callable[[int, int, int], dict[str, int]]:
     return stages
 
 
+def _sequences(rows: int, length: int) -> int:
+    """Columns, weights and what the sequences pick of the shared words.
+
+    The number of trees depends on the family: one for each column where sequences are few, since pairs of
+    columns then have too many words; a third of that for the sequences beyond.
+    """
+    few = min(rows, 5 * Q**2)
+    return rows * length + 4 * rows + 2 * few * length + 2 * (rows - few) * length // 3
+
+
+def _work(rows: int) -> int:
+    """Rows of the sequences and of one batch of words, of each thread."""
+    return 4 * WIDTH * (rows + MOST_ROWS)
+
+
 def _pseudolikelihood(rows: int, length: int, threads: int) -> dict[str, int]:
     packed = _packed(length)
-    data = rows * length + 2 * rows * _padded(length) + 4 * rows  # columns, offsets, weights
+    data = _sequences(rows, length)
     state = data + 4 * packed + length * _slab(length)
     fields = (8 * Q + 16) * (length * (length - 1) // 2)  # uncentred fields: two float32 [P, q] and indices
     return {
         "count": data + packed + _counting(rows, length),
-        "gradient": state + threads * _slab(length),
+        "gradient": state + threads * (_slab(length) + _work(rows)),
         "fields": state + fields,
         "gauge": _gauge(rows, length, threads),
     }
 
 
 def _asymmetric(rows: int, length: int, threads: int) -> dict[str, int]:
-    data = rows * length + 2 * rows * _padded(length) + 4 * rows
     return {
-        "sites": data + 2 * _packed(length) + 6 * threads * _slab(length),
+        "sites": _sequences(rows, length) + 2 * _packed(length) + threads * (6 * _slab(length) + _work(rows)),
         "gauge": _gauge(rows, length, threads),
     }
 
 
 def _boltzmann(rows: int, length: int, threads: int) -> dict[str, int]:
     """Starts from the pseudolikelihood's model; then its couplings, the pairs, and two slabs of all sites."""
-    packed, slabs = _packed(length), length * _slab(length)
+    packed, slabs = _packed(length), 4 * length * _padded(length) * Q * WIDTH
     chains = CHAINS * (3 * length + 2 * _padded(length) + 8)
     fields = (8 * Q + 16) * (length * (length - 1) // 2)
     start = {f"plm {name}": size for name, size in _pseudolikelihood(rows, length, threads).items()}

@@ -28,6 +28,7 @@ from dca import descent, kernels
 from dca.accelerate import in_parallel
 from dca.couplings import Couplings
 from dca.frequencies import pair_frequencies, site_frequencies
+from dca.words import shared_words
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class _Objective:
         length, q = tokens.shape[1], settings.letters
         self.columns = np.ascontiguousarray(tokens.T)
         self.weights = weights.astype(np.float32)
-        self.offsets = kernels.group_offsets(tokens, q)
+        self.words = shared_words(tokens, q)
         self.neff = float(weights.sum(dtype=np.float64))
         self.frequencies = site_frequencies(tokens, weights, q)
         self.coupling_penalty = settings.coupling_penalty * (length - 1)
@@ -145,9 +146,7 @@ class _Objective:
         self.curvature = self.frequencies.astype(np.float32), 2 * self.neff, 2 * self.coupling_penalty
         self._single = self.frequencies.astype(np.float32)
         self._by_field = np.empty((length, q))
-        self._by_coupling = np.empty(
-            (length, len(self.offsets), kernels.GROUP * q * kernels.WIDTH), dtype=np.float32
-        )
+        self._by_coupling = np.empty((length, length, q * kernels.WIDTH), dtype=np.float32)
 
     def gradient(
         self, fields: np.ndarray, couplings: np.ndarray, direction: np.ndarray, step: float, out: np.ndarray
@@ -161,7 +160,7 @@ class _Objective:
         single = fields.astype(np.float32)
         arguments = self._single, single, couplings, direction, step
         plain = np.empty((length, q), dtype=np.float32)
-        arrays = self.columns, self.weights, self.offsets, *arguments
+        arrays = self.columns, self.weights, self.words, *arguments
         in_parallel(kernels._all_sites, length, *arrays, plain, self._by_field, self._by_coupling)
         by_field = self._by_field + 2 * self.field_penalty * plain
         slopes = np.empty(length)

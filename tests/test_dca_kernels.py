@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 
 from dca import descent, kernels, simulate, weights
-from dca.accelerate import jit
 from dca.couplings import Couplings
 from dca.frequencies import pair_frequencies, site_frequencies
 from dca.gaussian import ridge
 from dca.maps import direct_information, mutual_information
 from dca.mean_field import mean_field, with_pseudocount
 from dca.pseudolikelihood import PlmSettings, _independent_state, _Objective
-from dca.vector import WIDTH, combine_rows, gather_rows, scatter_row
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,21 +23,6 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture
 def rng():
     return np.random.default_rng(5)
-
-
-@jit
-def _gather(out, at, table, o):
-    gather_rows(out, at, table, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]))
-
-
-@jit
-def _scatter(out, o, table, at):
-    scatter_row(out, (o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]), table, at)
-
-
-@jit
-def _combine(out, at, factors, start, table):
-    combine_rows(out, at, factors, start, table)
 
 
 def random_alignment(rng, rows, length, letters=21):
@@ -116,52 +99,6 @@ def test_direct_information_twin(rng):
     sites = 0.5 * naive.site_frequencies(tokens, weight) + 0.5 / 21
     found = direct_information(model, tokens, weight)[np.triu_indices(3, 1)]
     np.testing.assert_allclose(found, naive.direct_information(model.couplings, sites), rtol=2e-3)
-
-
-def test_gather_rows_twin(rng):
-    table = rng.normal(size=40 * WIDTH).astype(np.float32)
-    out = rng.normal(size=3 * WIDTH).astype(np.float32)
-    offsets = rng.integers(0, 39 * WIDTH, size=8)
-    expected = out.astype(float)
-    for offset in offsets:
-        for a in range(WIDTH):
-            expected[WIDTH + a] += table[offset + a]
-    _gather(out, WIDTH, table, offsets)
-    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_combine_rows_twin(rng):
-    table = rng.normal(size=WIDTH * WIDTH).astype(np.float32)
-    factors = rng.normal(size=2 * WIDTH).astype(np.float32)
-    out = rng.normal(size=3 * WIDTH).astype(np.float32)
-    expected = out.astype(float)
-    for a in range(WIDTH):
-        expected[WIDTH + a] = sum(factors[WIDTH + c] * table[c * WIDTH + a] for c in range(WIDTH))
-    _combine(out, WIDTH, factors, WIDTH, table)
-    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_scatter_row_twin(rng):
-    table = rng.normal(size=3 * WIDTH).astype(np.float32)
-    out = rng.normal(size=40 * WIDTH).astype(np.float32)
-    offsets = rng.integers(0, 39 * WIDTH, size=8)
-    offsets[5] = offsets[2]  # the same row twice
-    expected = out.astype(float)
-    for offset in offsets:
-        for a in range(WIDTH):
-            expected[offset + a] += table[WIDTH + a]
-    _scatter(out, offsets, table, WIDTH)
-    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_exponentials_twin():
-    values = np.concatenate([np.linspace(-90, 90, 1000), [0.0, -1e30, 1e30]]).astype(np.float32)
-    expected = np.exp(np.clip(values.astype(float), -kernels.LIMIT, kernels.LIMIT))
-    bits = np.empty(values.size, dtype=np.int32)
-    kernels._exponentials(values, bits, bits.view(np.float32))
-    np.testing.assert_allclose(values, expected, rtol=2e-5)  # at 80 one rounding of x is 4e-6 of exp(x)
-    small = slice(480, 520)
-    np.testing.assert_allclose(values[small], expected[small], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("rows", "length", "letters"), [(7, 5, 21), (kernels.BLOCK + 9, 9, 3), (1, 2, 2)])
@@ -282,4 +219,4 @@ def test_twins_hold_without_compilation():
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-3000:]
     passed = run.stdout.split("\n")[0].count(".")
-    assert passed >= 20, run.stdout
+    assert passed >= 18, run.stdout

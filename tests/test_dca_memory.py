@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from data.alphabet import Q, decode
 from data.errors import CovarionError, MemoryLimitError
 from data.memory import available_bytes
-from dca import kernels, memory, vector, weights
+from dca import chains, kernels, memory, vector, weights, words
 from dca.accelerate import jit
 from dca.boltzmann import BoltzmannSettings
 from dca.couplings import pair_index
@@ -28,7 +28,8 @@ sizes = st.integers(2, 5000)
 
 
 def test_constants_are_those_of_the_kernels():
-    assert (memory.GROUP, memory.WIDTH) == (kernels.GROUP, vector.WIDTH)
+    assert (memory.GROUP, memory.WIDTH) == (chains.GROUP, vector.WIDTH)
+    assert memory.MOST_ROWS == words.MOST_ROWS
     assert (memory.PLANES, memory.CHUNKS) == (weights._PLANES, weights._CHUNKS)
     assert BoltzmannSettings().chains == memory.CHAINS
     assert tuple(memory._INFERENCES) == METHODS
@@ -42,7 +43,7 @@ def test_an_unknown_method_is_refused():
 def test_parts_are_the_sizes_of_the_arrays():
     length = 37
     assert memory._packed(length) == np.zeros((37 * 36 // 2, Q, Q), np.float32).nbytes
-    assert memory._slab(length) == np.zeros((5, kernels.GROUP * Q * vector.WIDTH), np.float32).nbytes
+    assert memory._slab(length) == np.zeros((37, Q, vector.WIDTH), np.float32).nbytes
     assert memory._padded(length) == 40
     assert memory._padded(40) == 40
 
@@ -228,9 +229,9 @@ def _flat(p, a, b, q):
 
 
 @jit
-def _flat_slab(i, g, k, groups, size):
-    """Offset of one entry of the slabs of all sites, [L, groups, size]."""
-    return (i * groups + g) * size + k
+def _flat_slab(i, j, k, length, size):
+    """Offset of one entry of the slabs of all sites, [L, L, size]."""
+    return (i * length + j) * size + k
 
 
 def naive_place(i, j, length):
@@ -257,8 +258,8 @@ def test_offsets_pass_31_bits_and_are_whole():
     assert isinstance(last, int | np.int64)  # a float would lose digits; 32 bits would wrap
     assert last == PAIRS * Q * Q - 1 == 1_983_838_499
     assert 4 * last > 2**31  # bytes
-    groups, size = LENGTH // kernels.GROUP, kernels.GROUP * Q * vector.WIDTH
-    slabs = _flat_slab(np.int64(LENGTH - 1), groups - 1, size - 1, groups, size)
+    size = Q * vector.WIDTH
+    slabs = _flat_slab(np.int64(LENGTH - 1), np.int64(LENGTH - 1), size - 1, LENGTH, size)
     assert isinstance(slabs, int | np.int64)
     assert slabs == LENGTH * LENGTH * Q * vector.WIDTH - 1 > 2**31
     longer = 3200

@@ -1,0 +1,114 @@
+"""Shared words: what sequences pick adds up to their letters' rows, and back, for any alignment."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dca import kernels
+from dca.vector import WIDTH
+from dca.words import ABREAST, shared_words
+
+LETTERS = 4
+
+
+@st.composite
+def alignments(draw):
+    """Related sequences: copies of a few with some letters changed, so that words are shared."""
+    rows, length = draw(st.integers(1, 60)), draw(st.integers(1, 24))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    founders = rng.integers(0, LETTERS, size=(draw(st.integers(1, 4)), length))
+    tokens = founders[rng.integers(0, len(founders), size=rows)]
+    changed = rng.random((rows, length)) < draw(st.sampled_from([0.0, 0.05, 0.5]))
+    tokens[changed] = rng.integers(0, LETTERS, size=changed.sum())
+    return tokens.astype(np.int8)
+
+
+def sums_by_words(words, slab, rows):
+    table = np.full(kernels._table_rows(words, LETTERS) * WIDTH, np.nan, np.float32)
+    sums = np.full(rows * WIDTH, np.nan, np.float32)
+    kernels._energies(words, slab.reshape(len(slab), -1), table, sums)
+    return sums.reshape(rows, WIDTH)
+
+
+def check(tokens, words):
+    """Sums there and back against a loop over sequences and columns."""
+    rows, length = tokens.shape
+    rng = np.random.default_rng(1)
+    slab = rng.normal(size=(length, LETTERS, WIDTH)).astype(np.float32)
+    expected = np.array([sum(slab[j, row[j]] for j in range(length)) for row in tokens])
+    np.testing.assert_allclose(sums_by_words(words, slab, rows), expected, rtol=1e-4, atol=1e-5)
+    values = rng.normal(size=(rows, WIDTH)).astype(np.float32)
+    back = np.zeros((length, LETTERS, WIDTH))
+    for n, row in enumerate(tokens):
+        for j in range(length):
+            back[j, row[j]] += values[n]
+    table = np.full(kernels._table_rows(words, LETTERS) * WIDTH, np.nan, np.float32)
+    found = np.full((length, LETTERS * WIDTH), np.nan, np.float32)
+    kernels._slab_sums(words, values.ravel(), table, found)
+    np.testing.assert_allclose(found.reshape(back.shape), back, rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(alignments(), st.sampled_from([0.0, 0.2, 1.0]), st.sampled_from([LETTERS, 20, 60, 10_000]))
+def test_sums_are_those_of_the_letters(tokens, share, most_rows):
+    check(tokens, shared_words(tokens, LETTERS, share, most_rows))
+
+
+@settings(max_examples=30, deadline=None)
+@given(alignments(), st.sampled_from([10, 30, 10_000]))
+def test_batches_cover_all_columns_within_their_room(tokens, most_rows):
+    words = shared_words(tokens, LETTERS, 1.0, most_rows)
+    edges = words.edges
+    assert (edges[0] == 0).all()
+    ends = tokens.shape[1], words.lefts.size, words.rights.size, len(words.fours), len(words.singles)
+    assert tuple(edges[-1]) == ends
+    assert (np.diff(edges[:, 0]) > 0).all()
+    rows = LETTERS * np.diff(edges[:, 0]) + np.diff(edges[:, 2])
+    assert (rows <= most_rows).all()
+    assert rows.max() == kernels._table_rows(words, LETTERS)
+    assert words.fours.shape[1:] == (len(tokens), ABREAST)
+    assert words.singles.shape[1] == len(tokens)
+
+
+def test_equal_sequences_are_one_word():
+    tokens = np.tile(np.arange(12, dtype=np.int8) % LETTERS, (50, 1))
+    words = shared_words(tokens, LETTERS)
+    assert words.fours.shape[0] == 0
+    assert words.singles.shape == (1, 50)
+    assert words.rights.size == 11
+    check(tokens, words)
+
+
+def test_without_shared_words_each_column_is_picked():
+    tokens = np.random.default_rng(0).integers(0, LETTERS, size=(10, 9)).astype(np.int8)
+    words = shared_words(tokens, LETTERS, share=0.0)
+    assert words.rights.size == 0
+    assert words.fours.shape[0] == 2
+    assert words.singles.shape[0] == 1
+    check(tokens, words)
+
+
+def test_fewer_rows_are_picked_in_a_family_of_relatives():
+    rng = np.random.default_rng(2)
+    founders = rng.integers(0, 21, size=(20, 60))
+    tokens = founders[rng.integers(0, 20, size=2000)]
+    changed = rng.random(tokens.shape) < 0.05
+    tokens[changed] = rng.integers(0, 21, size=changed.sum())
+    words = shared_words(tokens.astype(np.int8), 21)
+    picked = words.fours.shape[0] * ABREAST + words.singles.shape[0]
+    assert picked <= 20
+    assert words.rights.size + picked * 2000 < 0.4 * tokens.size
+
+
+def test_the_same_alignment_gives_the_same_words():
+    tokens = np.random.default_rng(3).integers(0, 3, size=(40, 15)).astype(np.int8)
+    one, two = shared_words(tokens, 3), shared_words(tokens.copy(), 3)
+    for first, second in zip(one, two, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("rows", [kernels.BLOCK - 1, kernels.BLOCK, 2 * kernels.BLOCK + 1])
+def test_blocks_of_sequences(rows):
+    tokens = np.random.default_rng(rows).integers(0, LETTERS, size=(rows, 7)).astype(np.int8)
+    check(tokens, shared_words(tokens, LETTERS))
