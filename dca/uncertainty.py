@@ -16,7 +16,7 @@ from dca.couplings import Couplings
 from dca.gauge import zero_sum
 from dca.maps import apc, frobenius
 from dca.pseudolikelihood import PlmSettings, pseudolikelihood
-from dca.weights import _TILE, _all_within, _any_within, _comparable, _differences
+from dca.weights import _TILE, _all_within, _comparable, _compare
 
 log = logging.getLogger(__name__)
 
@@ -185,11 +185,11 @@ def _join_founders(planes: np.ndarray, founders: np.ndarray, allowed: np.uint64,
         cluster[n] = count
         for start in range(0, count, _TILE):
             found = buffer[: min(_TILE, count - start)]
-            _differences(founders[0], count, start, found)
-            if not _any_within(found, allowed):
+            block = _compare(founders, count, start, allowed, found)
+            if block == 0:
                 continue
             for k in range(found.shape[0]):
-                if found[k] <= allowed and _all_within(founders, count, start + k, found[k], allowed):
+                if found[k] <= allowed and _all_within(founders, count, start + k, block, found[k], allowed):
                     cluster[n] = start + k
                     break
             if cluster[n] < count:

@@ -9,6 +9,7 @@ from dca.accelerate import in_parallel, jit
 _CHUNKS = 64
 _TILE = 512  # sequences whose first planes, 20 kB, fit the first-level cache
 _PLANES = 5  # bits of a letter code
+_SPARSE = 32  # where fewer than one in so many rows may be similar, each is compared by itself
 
 
 def sequence_weights(tokens: np.ndarray, identity: float = 0.8) -> np.ndarray:
@@ -86,20 +87,22 @@ def _ones(word: np.uint64) -> np.uint64:
 
 
 @jit
-def _differences(planes: np.ndarray, n: int, start: int, out: np.ndarray) -> None:
-    """out[k] = number of columns of one block of 64 in which rows n and start + k differ."""
+def _add_differences(planes: np.ndarray, n: int, start: int, out: np.ndarray) -> None:
+    """out[k] += number of columns of one block of 64 in which rows n and start + k differ."""
     one, two, three, four, five = planes[0, n], planes[1, n], planes[2, n], planes[3, n], planes[4, n]
     stop = start + out.shape[0]  # slices, since numba wraps computed indices and then loads one by one
     a, b, c = planes[0, start:stop], planes[1, start:stop], planes[2, start:stop]
     d, e = planes[3, start:stop], planes[4, start:stop]
     for k in range(out.shape[0]):
-        out[k] = _ones((a[k] ^ one) | (b[k] ^ two) | (c[k] ^ three) | (d[k] ^ four) | (e[k] ^ five))
+        out[k] += _ones((a[k] ^ one) | (b[k] ^ two) | (c[k] ^ three) | (d[k] ^ four) | (e[k] ^ five))
 
 
 @jit
-def _all_within(planes: np.ndarray, n: int, m: int, seen: np.uint64, allowed: np.uint64) -> bool:
-    """Whether rows n and m differ in at most `allowed` columns, `seen` of them in the first block."""
-    for c in range(1, planes.shape[0]):
+def _all_within(
+    planes: np.ndarray, n: int, m: int, first: int, seen: np.uint64, allowed: np.uint64
+) -> bool:
+    """Whether rows n and m differ in at most `allowed` columns, `seen` of them in the blocks before `first`."""
+    for c in range(first, planes.shape[0]):
         word = np.uint64(0)
         for p in range(_PLANES):
             word |= planes[c, p, n] ^ planes[c, p, m]
@@ -110,11 +113,29 @@ def _all_within(planes: np.ndarray, n: int, m: int, seen: np.uint64, allowed: np
 
 
 @jit
-def _any_within(found: np.ndarray, allowed: np.uint64) -> bool:
+def _number_within(found: np.ndarray, allowed: np.uint64) -> int:
     hits = 0
     for k in range(found.shape[0]):
         hits += found[k] <= allowed
-    return hits > 0
+    return hits
+
+
+@jit
+def _compare(planes: np.ndarray, n: int, start: int, allowed: np.uint64, found: np.ndarray) -> int:
+    """Differences of row n from rows start + k, over as many blocks as pay for all of them at once.
+
+    Returns the number of these blocks, 0 where no row can be similar any more.
+    """
+    for k in range(found.shape[0]):
+        found[k] = np.uint64(0)
+    for block in range(planes.shape[0]):
+        _add_differences(planes[block], n, start, found)
+        hits = _number_within(found, allowed)
+        if hits == 0:
+            return 0
+        if hits * _SPARSE < found.shape[0]:
+            return block + 1
+    return int(planes.shape[0])
 
 
 @jit
@@ -129,10 +150,10 @@ def _count_similar(lo: int, hi: int, planes: np.ndarray, allowed: np.uint64, sim
             for n in range(chunk, stop - 1, _CHUNKS):
                 start = max(tile, n + 1)
                 found = buffer[: stop - start]
-                _differences(planes[0], n, start, found)
-                if not _any_within(found, allowed):
+                block = _compare(planes, n, start, allowed, found)
+                if block == 0:
                     continue
                 for k in range(found.shape[0]):
-                    if found[k] <= allowed and _all_within(planes, n, start + k, found[k], allowed):
+                    if found[k] <= allowed and _all_within(planes, n, start + k, block, found[k], allowed):
                         count[n] += 1
                         count[start + k] += 1

@@ -37,7 +37,7 @@ def random_model(rng, length, letters, scale=0.5):
 
 
 @pytest.mark.parametrize(
-    ("rows", "length", "identity"), [(1, 3, 0.8), (25, 5, 0.6), (40, 70, 0.5), (9, 130, 1.0)]
+    ("rows", "length", "identity"), [(1, 3, 0.8), (25, 5, 0.6), (40, 70, 0.5), (90, 150, 0.7), (9, 130, 1.0)]
 )
 def test_sequence_weights_twin(rng, rows, length, identity):
     tokens = rng.integers(0, 21, size=(rows, length)).astype(np.int8)
