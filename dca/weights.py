@@ -98,10 +98,8 @@ def _add_differences(planes: np.ndarray, n: int, start: int, out: np.ndarray) ->
 
 
 @jit
-def _all_within(
-    planes: np.ndarray, n: int, m: int, first: int, seen: np.uint64, allowed: np.uint64
-) -> bool:
-    """Whether rows n and m differ in at most `allowed` columns, `seen` of them in the blocks before `first`."""
+def _all_within(planes: np.ndarray, n: int, m: int, first: int, seen: np.uint64, allowed: np.uint64) -> bool:
+    """Whether rows n and m differ in at most `allowed` columns, `seen` of them before block `first`."""
     for c in range(first, planes.shape[0]):
         word = np.uint64(0)
         for p in range(_PLANES):
