@@ -33,9 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     from numpy.linalg import LinAlgError
 
     from data.errors import CovarionError  # after the arguments, so that --help answers at once
-    from dca.accelerate import load_without_blas, set_threads
+    from dca.accelerate import set_threads
 
-    load_without_blas()
     set_threads(options.threads)
     failed = 0
     for number, path in enumerate(options.alignment, start=1):

@@ -9,8 +9,6 @@ Threads are Python's: kernels let go of the interpreter lock, and take which par
 to run. Numba's own parallel loops take seconds more to compile, and their threads spin against those of BLAS.
 """
 
-import importlib
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -24,21 +22,6 @@ from dca.kernel_cache import kept
 _AVAILABLE: int = numba.core.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 _PIECES = 4  # for each thread, so that the last one to end is not waited for long
 _threads = _AVAILABLE
-
-
-def load_without_blas() -> None:
-    """Load what numba loads with its first kernel, but for scipy.linalg, a fifth of a small run.
-
-    With it np.dot works inside of kernels, which no kernel here uses. For processes of our own.
-    """
-    blas = "scipy.linalg.cython_blas"
-    if blas in sys.modules:
-        return
-    sys.modules[blas] = None  # type: ignore[assignment] # how Python writes down that there is none
-    try:
-        importlib.import_module("numba.np.arraymath")
-    finally:
-        del sys.modules[blas]
 
 
 def jit(function: Callable[..., Any] | None = None, *, fastmath: bool = False) -> Any:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from numba.core import caching
+from numba.core.runtime import rtsys
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,9 @@ class _Cache(caching.FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """A compiled kernel, None where there is none that can be read."""
         try:
-            return super().load_overload(sig, target_context)
+            # Numba would first load all that a compilation may need, a quarter of a small run
+            rtsys.initialize(target_context)
+            return self._load_overload(sig, target_context)
         except (*_UNUSABLE, pickle.PickleError) as error:
             logger.info("a compiled kernel cannot be read and is compiled again: %s", error)
             return None

@@ -16,7 +16,6 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 from dca import vector_python
 from dca.vector_python import LIMIT, POWERS, TRIPLE, WIDTH
@@ -65,8 +64,14 @@ def _variables(builder: Any, values: list[Any]) -> list[Any]:
     return [cgutils.alloca_once_value(builder, value) for value in values]
 
 
+def _array(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    from numba.np.arrayobj import make_array  # only to compile: numba loads much with it
+
+    return make_array(kind)(context, builder, value)
+
+
 def _data(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    return make_array(kind)(context, builder, value).data
+    return _array(context, builder, kind, value).data
 
 
 def _check(*arrays: Any, kind: Any = types.float32) -> None:
@@ -230,7 +235,7 @@ def _weigh_rows(typing: Any, out: Any, table: Any, factors: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         target, source, shares = (_data(context, builder, out, arg) for arg in args)
         sums = _variables(builder, [_same(0.0)] * (WIDTH // _LANES))
-        with cgutils.for_range(builder, make_array(factors)(context, builder, args[2]).nitems) as loop:
+        with cgutils.for_range(builder, _array(context, builder, factors, args[2]).nitems) as loop:
             shared = _splat(builder, builder.load(builder.gep(shares, [loop.index]), align=4))
             for total, part in zip(sums, _load(builder, _vectors(builder, source, loop.index)), strict=True):
                 product = builder.fmul(shared, part, flags=_FUSED)
