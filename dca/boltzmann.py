@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 _FIRST_CHECK = 10  # epochs before the chains are first compared with fresh ones
 _COOLING = 10.0  # epochs after which the rate has halved
 _NOISE_ROWS = 150.0  # effective sequences whose correlations are taken for noise
+_LOOKS = 4  # at fresh chains, whose noise would else be taken for disagreement
+_NEAR = 0.02  # fresh chains are asked when the persistent ones, with the noise of one look, are so near
 _SLACK = 0.02  # a later model may have so much less Pearson correlation: the penalty moves it, too
 
 
@@ -74,7 +76,7 @@ class BoltzmannSettings:
     """
 
     target: float = 0.95
-    max_epochs: int = 200
+    max_epochs: int = 400
     coupling_penalty: float = 0.1
     largest_pull: float = 0.01
     shrinkage: float = 0.5
@@ -184,7 +186,7 @@ def fit_boltzmann(
         history.append(training.step())
         log.debug("epoch %d: Pearson %.4f", training.epoch, history[-1])
         last = training.epoch == settings.max_epochs
-        if last or (training.epoch >= due and history[-1] >= settings.target):
+        if last or (training.epoch >= due and history[-1] >= settings.target - _NEAR):
             fresh = training.restart()
             best = fresh if fresh.pearson > best.pearson - _SLACK else best
             due = training.epoch + max(_FIRST_CHECK, training.epoch // 2)
@@ -273,7 +275,8 @@ class _Training:
         self._chains.sweep(lag)
         found = mixing(earlier, self._chains.states(), lag)
         model = Couplings(self.model.fields, self._couplings.copy())
-        return _Check(model, self.epoch, *self._agreement(self._chains.expectations()), found)
+        seen = self._chains.expectations(_LOOKS, lag // _LOOKS)
+        return _Check(model, self.epoch, *self._agreement(seen), found)
 
     def step(self) -> float:
         """One epoch; the Pearson correlation before its step."""

@@ -133,13 +133,22 @@ class Chains:
         """A copy of the states, int8 [M, L]."""
         return np.ascontiguousarray(self._columns.T)
 
-    def expectations(self) -> Expectations:
-        """Means over the chains as they stand; the next call overwrites ``joint``."""
+    def expectations(self, looks: int = 1, sweeps: int = 0) -> Expectations:
+        """Means over the chains as they stand, and as they stand after `sweeps` more, `looks` times in all.
+
+        The next call overwrites ``joint``.
+        """
         length, count = self._columns.shape
-        conditional = np.empty((length, self._letters))
+        conditional = np.zeros((length, self._letters))
+        counted = np.zeros_like(conditional)
+        self._joint[:] = 0.0
         arrays = self._columns, self._places, self._fields, self._slabs
-        in_parallel(_expect, length, *arrays, conditional, self._joint)
-        counted = site_frequencies(self._columns.T, np.ones(count, np.float32), self._letters)
+        for look in range(looks):
+            if look:
+                self.sweep(sweeps)
+            in_parallel(_expect, length, *arrays, 1.0 / (count * looks), conditional, self._joint)
+            single = np.ones(count, np.float32)
+            counted += site_frequencies(self._columns.T, single, self._letters) / looks
         joint = self._joint.reshape(length, -1, self._letters, WIDTH)
         return Expectations(conditional.astype(np.float32), counted.astype(np.float32), joint)
 
@@ -296,20 +305,19 @@ def _expect(
     places: np.ndarray,
     fields: np.ndarray,
     slabs: np.ndarray,
+    weight: float,
     conditional: np.ndarray,
     joint: np.ndarray,
 ) -> None:
-    """Means over the chains of P_i(a), and of P_i(a) [x_j = b] in the layout of the slabs."""
+    """Add weight times the sums over the chains of P_i(a), and of P_i(a) [x_j = b] in the slabs' layout."""
     chains = columns.shape[1]
     for i in range(lo, hi):
         block = np.empty((BLOCK, WIDTH), dtype=np.float32)
         bits = np.empty(BLOCK * WIDTH, dtype=np.int32)
-        conditional[i] = 0.0
-        joint[i] = 0.0
         for start in range(0, chains, BLOCK):
             part = block[: min(BLOCK, chains - start)]
             picked = places[:, start : start + part.shape[0]]
-            _conditionals(picked, fields[i], slabs[i], 1.0 / chains, part, bits)
+            _conditionals(picked, fields[i], slabs[i], weight, part, bits)
             for n in range(part.shape[0]):
                 for a in range(conditional.shape[1]):
                     conditional[i, a] += part[n, a]
