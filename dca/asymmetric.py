@@ -68,12 +68,13 @@ def asymmetric_pseudolikelihood(
     one = np.zeros((length * (length - 1) // 2, q, q), dtype=np.float32)
     two = np.zeros_like(one)
     gradients, errors = np.zeros(length, dtype=np.int64), np.zeros(length)
+    columns = np.ascontiguousarray(tokens.T)
     in_parallel(
         _solve_sites,
         length,
-        np.ascontiguousarray(tokens.T),
+        columns,
         weights.astype(np.float32),
-        shared_words(tokens, q),
+        shared_words(columns.T, q),
         frequencies.astype(np.float32),
         neff,
         0.5 * settings.coupling_penalty * (length - 1),

@@ -137,7 +137,7 @@ class _Objective:
         length, q = tokens.shape[1], settings.letters
         self.columns = np.ascontiguousarray(tokens.T)
         self.weights = weights.astype(np.float32)
-        self.words = shared_words(tokens, q)
+        self.words = shared_words(self.columns.T, q)
         self.neff = float(weights.sum(dtype=np.float64))
         self.frequencies = site_frequencies(tokens, weights, q)
         self.coupling_penalty = settings.coupling_penalty * (length - 1)
