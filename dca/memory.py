@@ -129,8 +129,8 @@ def _sequences(rows: int, length: int) -> int:
     """Columns, weights and what the sequences pick of the shared words.
 
     The number of trees depends on the family: one for each column where sequences are few, since pairs of
-    columns then have too many words; a third of that for the sequences beyond. Twice, since the allocator keeps
-    what making them took.
+    columns then have too many words; a third of that for the sequences beyond. Twice, since the allocator
+    keeps what making them took.
     """
     few = min(rows, 5 * Q**2)
     return rows * length + 4 * rows + 4 * few * length + 4 * (rows - few) * length // 3
