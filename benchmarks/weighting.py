@@ -6,14 +6,18 @@ One thread, median of five, reading not included; scaled by the number of pairs 
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
-import numpy as np
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
-from data.msa import read_alignment
-from dca.accelerate import set_threads
-from dca.weights import effective_number, sequence_weights
+import numpy as np  # noqa: E402 (the path above comes first)
+
+from data.msa import read_alignment  # noqa: E402
+from dca.accelerate import set_threads  # noqa: E402
+from dca.weights import effective_number, sequence_weights  # noqa: E402
 
 MANY = 20_000
 

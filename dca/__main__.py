@@ -121,6 +121,7 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
     """The arrays of MAP.npz."""
     import numpy as np
 
+    from dca.accelerate import get_threads
     from dca.memory import require_memory, uncertainty_bytes
     from dca.methods import Settings, corrected, infer
     from dca.weights import effective_number, sequence_weights
@@ -130,7 +131,7 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
         limit = None if options.memory is None else int(options.memory * 1e9)
         rows, length = tokens.shape
         extra = uncertainty_bytes(length) if options.bootstrap or options.nulls else 0
-        require_memory(options.method, rows, length, options.threads, limit, extra)
+        require_memory(options.method, rows, length, get_threads(), limit, extra)
     weights = sequence_weights(tokens, options.identity)
     model, found = infer(tokens, weights, options.method, Settings(device=options.device))
     raw = found[f"{options.method}_raw"]

@@ -282,10 +282,10 @@ def _centre(
 @jit(fastmath=True)
 def _dot(one: np.ndarray, two: np.ndarray) -> float:
     total = 0.0
-    for g in range(one.shape[0]):
+    for j in range(one.shape[0]):
         part = np.float32(0.0)
         for k in range(one.shape[1]):
-            part += one[g, k] * two[g, k]
+            part += one[j, k] * two[j, k]
         total += float(part)
     return total
 
@@ -293,9 +293,9 @@ def _dot(one: np.ndarray, two: np.ndarray) -> float:
 @jit(fastmath=True)
 def _trial_point(slabs: np.ndarray, step: float) -> None:
     couplings, direction, point = slabs[_J], slabs[_D], slabs[_X]
-    for g in range(point.shape[0]):
+    for j in range(point.shape[0]):
         for k in range(point.shape[1]):
-            point[g, k] = couplings[g, k] + step * direction[g, k]
+            point[j, k] = couplings[j, k] + step * direction[j, k]
 
 
 @jit(fastmath=True)
@@ -307,17 +307,17 @@ def _advance(slabs: np.ndarray, step: float, share: float) -> tuple[float, float
     couplings, direction, gradient, trial, curvature = slabs[_J], slabs[_D], slabs[_G], slabs[_T], slabs[_C]
     stride, part = np.float32(step), np.float32(share)
     norm, change, size = 0.0, 0.0, 0.0
-    for g in range(gradient.shape[0]):
-        # One group's sums stay in float32, so that the loop fills vectors; groups are added in double.
+    for j in range(gradient.shape[0]):
+        # One column's sums stay in float32, so that the loop fills vectors; columns are added in double.
         some_norm, some_change, some_size = np.float32(0.0), np.float32(0.0), np.float32(0.0)
         for k in range(gradient.shape[1]):
-            moved = couplings[g, k] + stride * direction[g, k]
-            delta = part * (trial[g, k] - gradient[g, k])
-            slope = gradient[g, k] + delta
-            couplings[g, k], gradient[g, k] = moved, slope
-            some_norm += slope * slope / curvature[g, k]
-            some_change += delta * slope / curvature[g, k]
-            some_size += moved * moved * curvature[g, k]
+            moved = couplings[j, k] + stride * direction[j, k]
+            delta = part * (trial[j, k] - gradient[j, k])
+            slope = gradient[j, k] + delta
+            couplings[j, k], gradient[j, k] = moved, slope
+            some_norm += slope * slope / curvature[j, k]
+            some_change += delta * slope / curvature[j, k]
+            some_size += moved * moved * curvature[j, k]
         norm, change, size = norm + float(some_norm), change + float(some_change), size + float(some_size)
     return norm, change, size
 
@@ -328,11 +328,11 @@ def _turn(slabs: np.ndarray, memory: float) -> float:
     direction, gradient, curvature = slabs[_D], slabs[_G], slabs[_C]
     kept = np.float32(memory)
     slope = 0.0
-    for g in range(gradient.shape[0]):
+    for j in range(gradient.shape[0]):
         part = np.float32(0.0)
         for k in range(gradient.shape[1]):
-            direction[g, k] = kept * direction[g, k] - gradient[g, k] / curvature[g, k]
-            part += direction[g, k] * gradient[g, k]
+            direction[j, k] = kept * direction[j, k] - gradient[j, k] / curvature[j, k]
+            part += direction[j, k] * gradient[j, k]
         slope += float(part)
     return slope
 

@@ -1,6 +1,6 @@
 """Many Gibbs chains of a Potts model with dense couplings, and what they say about the model.
 
-The energies of a site come from the slabs and the vector kernels of the pseudolikelihood (`dca.kernels`), for
+The energies of a site come from slabs and the vector operations of the pseudolikelihood (`dca.vector`), for
 a block of chains at a time. `dca.simulate` runs one chain after the other over lists of neighbours, which
 suits its sparse models; from the same seeds both draw the same letters, but where rounding decides.
 
@@ -22,10 +22,9 @@ from dca.frequencies import site_frequencies
 from dca.kernels import BLOCK
 from dca.simulate import _seeds, _uniform
 from dca.vector import WIDTH, gather_rows, scatter_row
-from dca.vector_python import LIMIT, POWERS
+from dca.vector_python import LIMIT, LOG2E, POWERS
 
 GROUP = 8  # columns of a slab that are visited together
-_LOG2E = 1.4426950408889634
 _ABSENT = -1e30  # energy of the letters that pad a row
 _SIGMAS = 5.0
 
@@ -204,7 +203,7 @@ def _conditionals(
 def _exponentials(values: np.ndarray, bits: np.ndarray, powers: np.ndarray) -> None:
     """values = exp(values), written so that it vectorises; `powers` views `bits` as float32."""
     for k in range(values.size):
-        scaled = min(max(values[k], np.float32(-LIMIT)), np.float32(LIMIT)) * np.float32(_LOG2E)
+        scaled = min(max(values[k], np.float32(-LIMIT)), np.float32(LIMIT)) * np.float32(LOG2E)
         whole = np.floor(scaled + np.float32(0.5))
         f = scaled - whole
         bits[k] = (np.int32(whole) + np.int32(127)) << np.int32(23)

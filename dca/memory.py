@@ -25,6 +25,7 @@ PLANES = 5
 CHUNKS = 64
 CHAINS = 2000
 MOST_ROWS = 10_000
+SHARE = 0.2
 
 _BASE = 152_000_000  # interpreter, numpy, numba, compiled kernels
 _SCIPY = 25_000_000  # what its linear algebra, loaded for the inverse, adds to the peak
@@ -43,7 +44,7 @@ def predicted_bytes(method: str, rows: int, length: int, threads: int = 1) -> in
     rows, length : int
         N sequences and L columns.
     threads : int
-        Each takes working memory of its own.
+        Each takes working memory of its own; no more than L of them have work.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def predicted_bytes(method: str, rows: int, length: int, threads: int = 1) -> in
     """
     if method not in _INFERENCES:
         raise ValueError(f"method {method!r} is none of {', '.join(_INFERENCES)}")
-    return _BASE + max(_stages(method, rows, length, threads).values())
+    return _BASE + max(_stages(method, rows, length, min(threads, length)).values())
 
 
 def _stages(method: str, rows: int, length: int, threads: int) -> dict[str, int]:
@@ -132,7 +133,7 @@ def _sequences(rows: int, length: int) -> int:
     columns then have too many words; a third of that for the sequences beyond. Twice, since the allocator
     keeps what making them took.
     """
-    few = min(rows, 5 * Q**2)
+    few = min(rows, round(Q**2 / SHARE))
     return rows * length + 4 * rows + 4 * few * length + 4 * (rows - few) * length // 3
 
 
@@ -232,6 +233,8 @@ def _ways_out(method: str, rows: int, length: int, threads: int, available: int)
         size = predicted_bytes(other, rows, length, threads)
         if other != method and size <= available:
             ways.append(f"--method {other} ({_up(size)} GB)")
+    if threads > 1 and (size := predicted_bytes(method, rows, length)) <= available:
+        ways.append(f"--threads 1 ({_up(size)} GB)")
     ways += domain_way(length, lambda columns: predicted_bytes(method, rows, columns, threads), available)
     fewer = largest(rows, lambda some: predicted_bytes(method, some, length, threads) <= available)
     if fewer >= length:  # with fewer sequences than columns there is little to infer from

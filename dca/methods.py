@@ -8,6 +8,7 @@ import numpy as np
 
 from data.alphabet import GAP, LETTERS
 from data.store import open_arrays, save_arrays
+from dca.accelerate import get_threads
 from dca.couplings import Couplings, pair_index
 from dca.gauge import zero_sum
 from dca.maps import apc, direct_information, frobenius, mutual_information
@@ -161,7 +162,7 @@ def infer_maps(
     for method in methods:
         if method != "plm" or device == "cpu":  # a device looks after its own memory
             extra = uncertainty_bytes(tokens.shape[1]) if method == "plm" and nulls else 0
-            require_memory(method, tokens.shape[0], tokens.shape[1], extra=extra)
+            require_memory(method, *tokens.shape, get_threads(), extra=extra)
     weights = sequence_weights(tokens, identity)
     neff = effective_number(weights)
     logger.info("N = %d, L = %d, Neff = %.1f at %g identity", *tokens.shape, neff, identity)

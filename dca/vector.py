@@ -18,13 +18,12 @@ from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 from dca import vector_python
-from dca.vector_python import LIMIT, POWERS, TRIPLE, WIDTH
+from dca.vector_python import LIMIT, LOG2E, POWERS, TRIPLE, WIDTH
 
 _LANES = 8
 _VECTOR = ir.VectorType(ir.FloatType(), _LANES)
 _WORDS = ir.VectorType(ir.IntType(32), _LANES)
 _FUSED = ("contract",)  # a product and a sum may become one instruction
-_LOG2E = 1.4426950408889634
 _WHOLE = 12582912.0  # 1.5 * 2^23: adding it rounds to whole numbers, whose last bits then hold them
 _WHOLE_BITS = 0x4B400000
 
@@ -163,7 +162,7 @@ def _exponential(builder: Any, value: Any) -> Any:
     """Vector of exp(value), value held within +-LIMIT."""
     for bound, sign in ((-LIMIT, "<"), (LIMIT, ">")):
         value = builder.select(builder.fcmp_ordered(sign, value, _same(bound)), _same(bound), value)
-    scaled = builder.fmul(value, _same(_LOG2E))
+    scaled = builder.fmul(value, _same(LOG2E))
     rounded = builder.fadd(scaled, _same(_WHOLE))
     rest = builder.fsub(scaled, builder.fsub(rounded, _same(_WHOLE)))
     total = _same(POWERS[-1])

@@ -118,6 +118,21 @@ def test_expectations_twin(rng, rows, length, letters):
                 np.testing.assert_allclose(found.joint[i, j, :, :letters], joint[i, j], atol=1e-6)
 
 
+def test_several_looks_are_the_mean_of_single_ones(rng):
+    model = random_model(rng, 5, 4)
+    tokens = rng.integers(0, 4, size=(7, 5)).astype(np.int8)
+    together, single = started(model, tokens), started(model, tokens)
+    with np.errstate(over="ignore"):
+        found = together.expectations(3, 2)
+        looks = []
+        for look in range(3):
+            single.sweep(2 if look else 0)
+            seen = single.expectations()
+            looks.append((seen.conditional, seen.counted, seen.joint.copy()))
+    for name, parts in zip(("conditional", "counted", "joint"), zip(*looks, strict=True), strict=True):
+        np.testing.assert_allclose(getattr(found, name), np.mean(parts, axis=0), atol=1e-6)
+
+
 def random_statistics(rng, length=4, letters=3):
     """Frequencies of data, and of chains in the layout of the kernels."""
     pairs = length * (length - 1) // 2

@@ -70,6 +70,34 @@ def test_a_damaged_cache_is_compiled_over(run, tmp_path, content):
     assert finish(start(**cache)) == 0
 
 
+LATER = """
+import numpy as np
+import kernel
+from dca.accelerate import jit
+
+@jit
+def later(values):
+    return np.sort(values)[-1] + kernel.total(values) + len(set(values))
+
+print(later(np.arange(5.0)), len(later.signatures))
+"""
+
+
+def test_a_kernel_from_the_cache_can_be_compiled_into_another(run, tmp_path):
+    """The first is loaded without what a compilation needs, which the second then asks for."""
+    start, finish = run
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    finish(start(**cache))
+    script = tmp_path / "tree" / "later.py"
+    script.write_text(LATER)
+    done = subprocess.run(
+        [sys.executable, str(script)], env=os.environ | {"PYTHONPATH": str(ROOT)} | cache,
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["10.0 1", "19.0 1"]
+
+
 def test_no_place_that_can_be_written(run, tmp_path):
     """Root may write anywhere, so that places that cannot be folders stand for read-only ones."""
     start, finish = run

@@ -29,7 +29,7 @@ sizes = st.integers(2, 5000)
 
 def test_constants_are_those_of_the_kernels():
     assert (memory.GROUP, memory.WIDTH) == (chains.GROUP, vector.WIDTH)
-    assert memory.MOST_ROWS == words.MOST_ROWS
+    assert (memory.MOST_ROWS, memory.SHARE) == (words.MOST_ROWS, words.SHARE)
     assert (memory.PLANES, memory.CHUNKS) == (weights._PLANES, weights._CHUNKS)
     assert BoltzmannSettings().chains == memory.CHAINS
     assert tuple(memory._INFERENCES) == METHODS
@@ -204,6 +204,15 @@ def test_fewer_sequences_are_a_way_out_of_deep_alignments():
         require_memory("plm", 300_000, 150, limit=4 * 10**8, **NOWHERE)
 
 
+def test_one_thread_is_a_way_out_of_many():
+    with pytest.raises(MemoryLimitError, match=r"--threads 1 \(0\.5 GB\)"):
+        require_memory("plm", 300_000, 150, threads=64, limit=6 * 10**8, **NOWHERE)
+
+
+def test_threads_beyond_the_columns_take_nothing():
+    assert predicted_bytes("plm", 50_000, 40, 64) == predicted_bytes("plm", 50_000, 40, 40)
+
+
 def test_gigabytes_are_never_said_too_small():
     assert memory._up(5_000_000_000) == "5.0"
     assert memory._up(5_000_000_001) == "5.1"
@@ -226,12 +235,6 @@ def _place(i, j, length):
 def _flat(p, a, b, q):
     """Offset of one coupling in [P, q, q]."""
     return (p * q + a) * q + b
-
-
-@jit
-def _flat_slab(i, j, k, length, size):
-    """Offset of one entry of the slabs of all sites, [L, L, size]."""
-    return (i * length + j) * size + k
 
 
 def naive_place(i, j, length):
@@ -258,10 +261,6 @@ def test_offsets_pass_31_bits_and_are_whole():
     assert isinstance(last, int | np.int64)  # a float would lose digits; 32 bits would wrap
     assert last == PAIRS * Q * Q - 1 == 1_983_838_499
     assert 4 * last > 2**31  # bytes
-    size = Q * vector.WIDTH
-    slabs = _flat_slab(np.int64(LENGTH - 1), np.int64(LENGTH - 1), size - 1, LENGTH, size)
-    assert isinstance(slabs, int | np.int64)
-    assert slabs == LENGTH * LENGTH * Q * vector.WIDTH - 1 > 2**31
     longer = 3200
     assert _flat(_place(np.int64(3198), np.int64(3199), np.int64(longer)), 20, 20, Q) > 2**31
 

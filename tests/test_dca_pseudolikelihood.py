@@ -1,5 +1,6 @@
 """Pseudolikelihood: its optimum, its symmetries, planted couplings, bad input."""
 
+import dataclasses
 import logging
 
 import naive
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from dca.accelerate import set_threads
+from dca.couplings import Couplings
 from dca.gauge import zero_sum
 from dca.maps import apc, frobenius
 from dca.pseudolikelihood import PlmSettings, pseudolikelihood
@@ -86,6 +88,15 @@ def test_threads_do_not_change_a_bit(family):
     two = pseudolikelihood(*family, SMALL)
     set_threads(1)
     np.testing.assert_array_equal(one.couplings, two.couplings)
+
+
+def test_a_start_may_have_its_fields_anywhere(family):
+    """A constant added to a site's fields is the same model, of energies far beyond those that exp takes."""
+    settings = dataclasses.replace(SMALL, tolerance=1e-3)
+    model = pseudolikelihood(*family, settings)
+    shifted = Couplings(model.fields + np.float32(150), model.couplings)
+    again = pseudolikelihood(*family, settings, start=shifted)
+    np.testing.assert_allclose(again.couplings, model.couplings, atol=2e-3)
 
 
 def test_couplings_leave_the_optimiser_close_to_zero_sum(family):

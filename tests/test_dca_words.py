@@ -1,11 +1,16 @@
 """Shared words: what sequences pick adds up to their letters' rows, and back, for any alignment."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dca import kernels
+from dca.accelerate import set_threads
+from dca.asymmetric import asymmetric_pseudolikelihood
+from dca.pseudolikelihood import PlmSettings, pseudolikelihood
 from dca.vector import WIDTH
 from dca.words import ABREAST, shared_words
 
@@ -99,6 +104,32 @@ def test_fewer_rows_are_picked_in_a_family_of_relatives():
     picked = words.fours.shape[0] * ABREAST + words.singles.shape[0]
     assert picked <= 20
     assert words.rights.size + picked * 2000 < 0.4 * tokens.size
+
+
+def test_too_many_rows_of_a_batch_are_refused():
+    with pytest.raises(ValueError, match="70000"):
+        shared_words(np.zeros((3, 3), dtype=np.int8), LETTERS, most_rows=70_000)
+
+
+@pytest.mark.parametrize("infer", [pseudolikelihood, asymmetric_pseudolikelihood])
+def test_threads_do_not_change_a_bit_of_couplings_from_shared_words(infer, monkeypatch):
+    rng = np.random.default_rng(4)
+    tokens = rng.integers(0, LETTERS, size=(5, 24))[rng.integers(0, 5, size=600)].astype(np.int8)
+    changed = rng.random(tokens.shape) < 0.1
+    tokens[changed] = rng.integers(0, LETTERS, size=changed.sum())
+    small = functools.partial(shared_words, most_rows=200)
+    monkeypatch.setattr(f"{infer.__module__}.shared_words", small)
+    words = small(tokens, LETTERS)
+    assert len(words.edges) > 3
+    assert words.lefts.size > 10
+    assert words.singles.size > 0
+    weights = np.ones(600, dtype=np.float32)
+    found = []
+    for threads in (1, 2, 1):
+        set_threads(threads)
+        found.append(infer(tokens, weights, PlmSettings(letters=LETTERS)).couplings)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
 
 
 def test_the_same_alignment_gives_the_same_words():
