@@ -162,7 +162,8 @@ def infer_maps(
     for method in methods:
         if method != "plm" or device == "cpu":  # a device looks after its own memory
             extra = uncertainty_bytes(tokens.shape[1]) if method == "plm" and nulls else 0
-            require_memory(method, *tokens.shape, get_threads(), extra=extra)
+            rows, length = tokens.shape
+            require_memory(method, rows, length, get_threads(), extra=extra)
     weights = sequence_weights(tokens, identity)
     neff = effective_number(weights)
     logger.info("N = %d, L = %d, Neff = %.1f at %g identity", *tokens.shape, neff, identity)
