@@ -275,7 +275,7 @@ class _Training:
         self._chains.sweep(lag)
         found = mixing(earlier, self._chains.states(), lag)
         model = Couplings(self.model.fields, self._couplings.copy())
-        seen = self._chains.expectations(_LOOKS, lag // _LOOKS)
+        seen = self._chains.expectations(_LOOKS, max(1, lag // _LOOKS))
         return _Check(model, self.epoch, *self._agreement(seen), found)
 
     def step(self) -> float:

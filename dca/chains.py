@@ -154,7 +154,7 @@ class Chains:
 
 @jit
 def _find_places(tokens: np.ndarray, letters: int, places: np.ndarray) -> None:
-    """Row of each letter in its group's part of a slab; columns past L point at row 0."""
+    """Row of each letter in its group's part of a slab; columns past L have letter 0."""
     groups, rows, _ = places.shape
     length = tokens.shape[1]
     for g in range(groups):

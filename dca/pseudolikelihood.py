@@ -304,7 +304,7 @@ def _independent_state(objective: _Objective, tokens: np.ndarray, weights: np.nd
 def _state_at(objective: _Objective, start: Couplings) -> _State:
     """The given couplings, which are left as they are."""
     fields, couplings = objective.centred(start).astype(np.float64), start.couplings.copy()
-    fields -= fields.mean(axis=1, keepdims=True)  # the same model, whose energies are in the kernels' reach
+    fields -= fields.mean(axis=1, keepdims=True)  # the same model, in reach of exp
     gradient, still = np.zeros_like(couplings), np.zeros_like(couplings)
     by_field, _ = objective.gradient(fields, couplings, still, 0.0, gradient)
     return _State(objective, fields, couplings, by_field, gradient)
