@@ -128,7 +128,7 @@ def _solve_sites(
 ) -> None:
     """Minimise every site; `one` takes J^i_ij and `two` J^j_ij of the pairs i < j, both zero-sum."""
     q = frequencies.shape[1]
-    work = np.empty(kernels._table_rows(words, q) * kernels.WIDTH, dtype=np.float32)
+    table = np.empty(kernels._table_rows(words, q) * kernels.WIDTH, dtype=np.float32)
     rows = np.empty(weights.shape[0] * kernels.WIDTH, dtype=np.float32)
     for i in range(lo, hi):
         slabs = np.zeros((6, columns.shape[0], q * kernels.WIDTH), dtype=np.float32)
@@ -147,7 +147,7 @@ def _solve_sites(
             max_iterations,
             field,
             slabs,
-            (work, rows),
+            (table, rows),
         )
         _store_zero_sum(i, slabs[_J], field, frequencies, fields[i], one, two)
 

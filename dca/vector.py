@@ -4,7 +4,7 @@ Numba cannot know that two rows of an array do not overlap and checks it at run 
 sequence and site, which costs more than the sums. These operations are written for LLVM directly:
 rows of WIDTH = 24 floats as three vectors of eight (AVX registers; narrower machines split them), row r
 begins at float 24 r. Arrays that numba allocates begin at a multiple of 32 bytes, so that no vector crosses a
-cache line; those of numpy mostly do not, which costs a third of the speed. Sums run in a fixed order.
+cache line; those of numpy mostly do not, and are slower. Sums run in a fixed order.
 With ``NUMBA_DISABLE_JIT`` the functions of `dca.vector_python` take their place.
 """
 
