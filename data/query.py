@@ -8,7 +8,6 @@ from typing import Any
 from data.alphabet import LETTERS
 from data.errors import AlignmentError
 from data.layout import Layout, match_bytes
-from data.registry import UNIPROT
 from data.rows import Row, container, first_word, read_rows
 from data.store import save_text, sha256
 
@@ -92,6 +91,8 @@ def query_file(query: str, directory: str | Path = ".") -> Path | None:
 
 def uniprot_accession(query: str) -> str:
     """UniProt accession that a query is, with or without ``uniprot:`` before it; empty where it is none."""
+    from data.registry import UNIPROT  # here: DCA alone needs no registry, and starts without it
+
     accession = re.sub(r"^uniprot(kb)?:", "", query.strip()).strip().upper()
     return accession if re.fullmatch(UNIPROT, accession) else ""
 

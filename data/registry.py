@@ -4,13 +4,11 @@ A cell is a path, or ``SOURCE:VALUE`` as the examples below. Nothing here uses t
 does. A new source is a row here and, where a plain download is not enough, a function there.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from data.errors import FetchError
@@ -351,6 +349,9 @@ def find_package_file(value: str) -> tuple[Path, dict[str, str]]:
     FetchError
         The distribution is not installed, or the file is not one of its own.
     """
+    import difflib  # here, as they are slow to load and few rows of a table name a package
+    from importlib import metadata
+
     name, _, inner = value.partition(":")
     try:
         distribution = metadata.distribution(name)

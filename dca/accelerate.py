@@ -1,37 +1,42 @@
-"""All numba flags of the project in one decorator, and threads.
+"""All flags of numba in one decorator, and threads.
 
-Kernels are compiled at first use and kept on this machine (`dca.kernel_cache`). ``fastmath`` is off unless a
+Kernels are compiled at first use and kept on this machine (`dca.loading`). ``fastmath`` is off unless a
 kernel asks for it: a kernel may ask where its sums are plain reductions of finite numbers, whose order then
 depends on the vector width, so that results agree to rounding and not to the bit across machines. Kernels
-never branch on NaN.
+never branch on NaN, raise nothing, and use of numba's runtime only work space (``np.empty`` and its like).
+With ``NUMBA_DISABLE_JIT`` they run as Python.
 
 Threads are Python's: kernels let go of the interpreter lock, and take which part of their outer loop
 to run. Numba's own parallel loops take seconds more to compile, and their threads spin against those of BLAS.
 """
 
+import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
-import numba
+from dca.loading import Kernel
 
-from dca.kernel_cache import kept
 
-# At import: the cores that this process may use, or fewer by NUMBA_NUM_THREADS
-_AVAILABLE: int = numba.core.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+def _available() -> int:
+    """The cores that this process may use, or the number in NUMBA_NUM_THREADS."""
+    named = os.environ.get("NUMBA_NUM_THREADS", "")
+    if named.isdigit() and int(named) > 0:
+        return int(named)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_AVAILABLE = _available()
 _PIECES = 4  # for each thread, so that the last one to end is not waited for long
 _threads = _AVAILABLE
+_interpreted = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
 def jit(function: Callable[..., Any] | None = None, *, fastmath: bool = False) -> Any:
     """Compile a kernel; ``@jit`` or ``@jit(fastmath=True)``."""
-    # Wrappers for callers in C, of whom there are none, take a sixth of the time to compile
-    unused: dict[str, Any] = {"no_cfunc_wrapper": True}  # not in the annotations of njit
-    compiled = numba.njit(nogil=True, fastmath=fastmath, error_model="numpy", **unused)
 
     def decorate(kernel: Callable[..., Any]) -> Any:
-        return kept(compiled(kernel))
+        return kernel if _interpreted else Kernel(kernel, fastmath)
 
     return decorate if function is None else decorate(function)
 
@@ -62,6 +67,8 @@ def in_parallel(kernel: Callable[..., None], count: int, *arguments: Any) -> Non
         kernel(0, count, *arguments)
         return
     pieces = min(count, threads * _PIECES)
+    from concurrent.futures import ThreadPoolExecutor  # here: one thread does without
+
     edges = [count * k // pieces for k in range(pieces + 1)]
     # A pool for each call: starting threads takes 0.1 ms, and a pool that is kept does not survive a fork
     with ThreadPoolExecutor(threads) as pool:

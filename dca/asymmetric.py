@@ -18,11 +18,12 @@ import logging
 
 import numpy as np
 
-from dca import kernels
 from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
+from dca.kernels import centred_field, site_gradient, table_rows
 from dca.pseudolikelihood import PlmSettings, check_alignment, independent_fields
+from dca.vector import WIDTH
 from dca.words import Words, shared_words
 
 log = logging.getLogger(__name__)
@@ -128,12 +129,14 @@ def _solve_sites(
 ) -> None:
     """Minimise every site; `one` takes J^i_ij and `two` J^j_ij of the pairs i < j, both zero-sum."""
     q = frequencies.shape[1]
-    table = np.empty(kernels._table_rows(words, q) * kernels.WIDTH, dtype=np.float32)
-    rows = np.empty(weights.shape[0] * kernels.WIDTH, dtype=np.float32)
+    table = np.empty(table_rows(words, q) * WIDTH, dtype=np.float32)
+    rows = np.empty(weights.shape[0] * WIDTH, dtype=np.float32)
     for i in range(lo, hi):
-        slabs = np.zeros((6, columns.shape[0], q * kernels.WIDTH), dtype=np.float32)
+        slabs = np.zeros((6, columns.shape[0], q * WIDTH), dtype=np.float32)
         _fill_curvature(i, frequencies, np.float32(neff), np.float32(2.0 * coupling_penalty), slabs[_C])
-        field = fields[i].copy()
+        field = np.empty(q)
+        for a in range(q):
+            field[a] = fields[i, a]
         gradients[i], errors[i] = _solve_site(
             i,
             columns[i],
@@ -158,13 +161,14 @@ def _fill_curvature(
 ) -> None:
     """Diagonal of the Hessian at J = 0, Neff f_i (1 - f_i) f_j (1 - f_j) + floor; 1 where no coupling is."""
     length, q = frequencies.shape
-    rows = curvature.reshape((-1, q, kernels.WIDTH))
-    rows[:] = np.float32(1.0)
+    rows = curvature.reshape((-1, q, WIDTH))
     for j in range(length):
         for b in range(q):
             spread = neff * frequencies[j, b] * (np.float32(1.0) - frequencies[j, b])
-            for a in range(q):
-                if j != i:
+            for a in range(WIDTH):
+                if j == i or a >= q:
+                    rows[j, b, a] = np.float32(1.0)
+                else:
                     rows[j, b, a] = spread * frequencies[i, a] * (np.float32(1.0) - frequencies[i, a]) + floor
 
 
@@ -186,13 +190,14 @@ def _solve_site(
 ) -> tuple[int, float]:
     """Minimise one site from `field` (centred) and J = 0; number of gradients and expected relative error."""
     data = (i, letters, weights, words, frequencies, coupling_penalty, field_penalty, work)
-    own = frequencies[i].astype(np.float64)
-    curvature = neff * own * (1.0 - own) + 1.0 + 2.0 * field_penalty
-    by_field, trial = np.zeros(field.size), np.zeros(field.size)
+    curvature, by_field, trial, turn = np.empty((4, field.size))
+    for a in range(field.size):
+        own = float(frequencies[i, a])
+        curvature[a] = neff * own * (1.0 - own) + 1.0 + 2.0 * field_penalty
+        by_field[a], turn[a] = 0.0, 0.0
     _gradient(data, field, slabs[_X], by_field, slabs[_G])
-    norm = _advance(slabs, 0.0, 0.0)[0] + (by_field**2 / curvature).sum()
-    turn = -by_field / curvature
-    slope = _turn(slabs, 0.0) + (turn * by_field).sum()
+    norm = _advance(slabs, 0.0, 0.0)[0] + _move(field, turn, by_field, by_field, curvature, 0.0, 0.0)[0]
+    slope = _turn(slabs, 0.0) + _turn_field(turn, by_field, curvature, 0.0)
     step, count, error = _FIRST_STEP, 1, 0.0
     for _ in range(max_iterations):
         if norm <= 0.0:  # nothing varies at this site
@@ -200,24 +205,50 @@ def _solve_site(
         step, share, tried = _search(data, slabs, field, turn, slope, step, trial)
         count += tried
         new_norm, change, size = _advance(slabs, share * step, share)
-        delta = share * (trial - by_field)
-        by_field += delta
-        field += share * step * turn
-        new_norm += (by_field**2 / curvature).sum()
-        change += (delta * by_field / curvature).sum()
+        field_norm, field_change = _move(field, turn, by_field, trial, curvature, share * step, share)
+        new_norm += field_norm
+        change += field_change
         error = np.sqrt(new_norm / size)
         if error < tolerance:
             break
         memory = max(0.0, change / norm)
-        slope = _turn(slabs, memory)
-        turn[:] = memory * turn - by_field / curvature
-        slope += (turn * by_field).sum()
+        slope = _turn(slabs, memory) + _turn_field(turn, by_field, curvature, memory)
         if slope >= 0.0:  # uphill: memory is dropped
-            turn[:] = -by_field / curvature
-            slope = _turn(slabs, 0.0) + (turn * by_field).sum()
+            slope = _turn(slabs, 0.0) + _turn_field(turn, by_field, curvature, 0.0)
         norm = new_norm
         step *= (1.0 + share) / 2.0
     return count, error
+
+
+@jit
+def _move(
+    field: np.ndarray,
+    turn: np.ndarray,
+    by_field: np.ndarray,
+    trial: np.ndarray,
+    curvature: np.ndarray,
+    step: float,
+    share: float,
+) -> tuple[float, float]:
+    """What `_advance` does with couplings, for the field and its gradient: norm and change."""
+    norm, change = 0.0, 0.0
+    for a in range(field.size):
+        delta = share * (trial[a] - by_field[a])
+        by_field[a] += delta
+        field[a] += step * turn[a]
+        norm += by_field[a] * by_field[a] / curvature[a]
+        change += delta * by_field[a] / curvature[a]
+    return norm, change
+
+
+@jit
+def _turn_field(turn: np.ndarray, by_field: np.ndarray, curvature: np.ndarray, memory: float) -> float:
+    """The next direction of search of the field; its slope."""
+    slope = 0.0
+    for a in range(turn.size):
+        turn[a] = memory * turn[a] - by_field[a] / curvature[a]
+        slope += turn[a] * by_field[a]
+    return slope
 
 
 @jit
@@ -234,12 +265,16 @@ def _search(
 
     A minimum far from the trial is not trusted: the next trial is made there.
     """
-    share, tried = 1.0, 0
+    share, tried, tried_field = 1.0, 0, np.empty(field.size)
     while True:
         _trial_point(slabs, np.float32(step))
-        _gradient(data, field + step * turn, slabs[_X], trial, slabs[_T])
+        for a in range(field.size):
+            tried_field[a] = field[a] + step * turn[a]
+        _gradient(data, tried_field, slabs[_X], trial, slabs[_T])
         tried += 1
-        reached = _dot(slabs[_D], slabs[_T]) + (turn * trial).sum()
+        reached = _dot(slabs[_D], slabs[_T])
+        for a in range(field.size):
+            reached += turn[a] * trial[a]
         share = slope / (slope - reached) if reached > slope else 4.0
         if 0.4 < share < 2.5 or tried == _TRIALS:
             return step, min(share, 4.0), tried
@@ -253,12 +288,15 @@ def _gradient(
     """Gradient of one site's objective at a centred field and a slab of couplings, penalties included."""
     i, letters, weights, words, frequencies, coupling_penalty, field_penalty, work = data
     q = frequencies.shape[1]
-    plain = np.empty(kernels.WIDTH, dtype=np.float32)
-    kernels._centred_field(field.astype(np.float32), slab, frequencies, plain)
-    kernels._site_gradient(letters, weights, words, plain, slab, by_field, by_slab, work[0], work[1])
+    plain, single = np.empty(WIDTH, dtype=np.float32), np.empty(q, dtype=np.float32)
+    for a in range(q):
+        single[a] = field[a]
+    centred_field(single, slab, frequencies, plain)
+    site_gradient(letters, weights, words, plain, slab, by_field, by_slab, work[0], work[1])
     for a in range(q):
         by_field[a] += 2.0 * field_penalty * plain[a]
-    _centre(i, frequencies, by_field.astype(np.float32), np.float32(2.0 * coupling_penalty), slab, by_slab)
+        single[a] = by_field[a]
+    _centre(i, frequencies, single, np.float32(2.0 * coupling_penalty), slab, by_slab)
 
 
 @jit
@@ -267,16 +305,15 @@ def _centre(
 ) -> None:
     """Turn a gradient at constant fields into one at constant centred fields; 0 where no coupling is."""
     q = frequencies.shape[1]
-    values = slab.reshape((-1, q, kernels.WIDTH))
-    rows = by_slab.reshape((-1, q, kernels.WIDTH))
+    values = slab.reshape((-1, q, WIDTH))
+    rows = by_slab.reshape((-1, q, WIDTH))
     for j in range(rows.shape[0]):
-        if j == i:
-            rows[j] = np.float32(0.0)
-            continue
         for b in range(q):
-            for a in range(q):
-                rows[j, b, a] += pull * values[j, b, a] - by_field[a] * frequencies[j, b]
-            rows[j, b, q:] = np.float32(0.0)
+            for a in range(WIDTH):
+                if j == i or a >= q:
+                    rows[j, b, a] = np.float32(0.0)
+                else:
+                    rows[j, b, a] += pull * values[j, b, a] - by_field[a] * frequencies[j, b]
 
 
 @jit(fastmath=True)
@@ -349,26 +386,36 @@ def _store_zero_sum(
 ) -> None:
     """Write a site's couplings in the zero-sum gauge, where the fields take what they lose."""
     length, q = frequencies.shape
-    rows = slab.reshape((-1, q, kernels.WIDTH))
-    field[:] = centred
+    rows = slab.reshape((-1, q, WIDTH))
+    by_a, by_b = np.empty(q), np.empty(q)
+    for a in range(q):
+        field[a] = centred[a]
     for j in range(length):
         if j == i:
             continue
         first, second = min(i, j), max(i, j)
         p = first * length - first * (first + 1) // 2 + second - first - 1
-        table = rows[j, :, :q].astype(np.float64)  # [b, a]
-        by_a, by_b = table.sum(axis=0) / q, table.sum(axis=1) / q
-        overall = by_a.sum() / q
+        overall = 0.0
+        for k in range(q):
+            by_a[k], by_b[k] = 0.0, 0.0
+            for m in range(q):
+                by_a[k] += float(rows[j, m, k]) / q
+                by_b[k] += float(rows[j, k, m]) / q
+            overall += by_a[k] / q
         for a in range(q):
             field[a] += by_a[a]
             for b in range(q):
-                field[a] -= table[b, a] * frequencies[j, b]
-                value = np.float32(table[b, a] - by_a[a] - by_b[b] + overall)
+                field[a] -= float(rows[j, b, a]) * frequencies[j, b]
+                value = np.float32(rows[j, b, a] - by_a[a] - by_b[b] + overall)
                 if i < j:
                     one[p, a, b] = value
                 else:
                     two[p, b, a] = value
-    field -= field.mean()
+    mean = 0.0
+    for a in range(q):
+        mean += field[a] / q
+    for a in range(q):
+        field[a] -= mean
 
 
 @jit

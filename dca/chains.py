@@ -15,14 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dca import kernels
 from dca.accelerate import get_threads, in_parallel, jit
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
-from dca.kernels import BLOCK
+from dca.kernels import BLOCK, load_slab
 from dca.simulate import _seeds, _uniform
-from dca.vector import WIDTH, gather_rows, scatter_row
-from dca.vector_python import LIMIT, LOG2E, POWERS
+from dca.vector import LIMIT, LOG2E, POWERS, WIDTH, gather_rows, scatter_row
 
 GROUP = 8  # columns of a slab that are visited together
 _ABSENT = -1e30  # energy of the letters that pad a row
@@ -171,7 +169,7 @@ def _load_slabs(lo: int, hi: int, couplings: np.ndarray, slabs: np.ndarray) -> N
     q = couplings.shape[1]
     for i in range(lo, hi):
         rows = slabs[i].reshape((groups * GROUP, q, WIDTH))
-        kernels._load_slab(i, couplings, couplings, np.float32(0.0), rows)
+        load_slab(i, couplings, couplings, np.float32(0.0), rows)
 
 
 @jit

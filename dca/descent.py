@@ -8,8 +8,7 @@ different pairs are left out. Its inverse is exact and cheap in the bases that m
 import numpy as np
 
 from dca.accelerate import folded, jit
-from dca.vector import WIDTH, combine_rows
-from dca.vector_python import TRIPLE
+from dca.vector import TRIPLE, WIDTH, combine_rows
 
 
 @jit(fastmath=True)

@@ -1,37 +1,36 @@
 """Where compiled kernels are kept: on this machine, and nowhere at all rather than failing a run.
 
-Numba keeps them beside the source, or in the user's home. On a cluster both are shared by nodes with
-different processors, whose files overwrite each other's, and may be read-only or full. Here a folder of this
-machine comes first: ``covarion-kernels-UID`` in ``/var/tmp``, ``/tmp`` or the folder for temporary files,
-made for this user alone (who can write there decides what is run). ``NUMBA_CACHE_DIR`` goes before all.
+Homes and source trees of a cluster are shared by nodes with different processors, and may be read-only
+or full. Kernels therefore lie in a folder of this machine, ``covarion-kernels-UID`` in ``/var/tmp``,
+``/tmp`` or the folder for temporary files, made for this user alone (who can write there decides what is
+run). ``NUMBA_CACHE_DIR`` goes before it. Every version of the code on every processor has a folder in it.
 
 What cannot be written is compiled again by the next process; what cannot be read is compiled again here.
 """
 
 import contextlib
+import hashlib
 import logging
 import os
-import pickle
+import shutil
 import stat
 import tempfile
-from collections.abc import Callable
-from typing import Any
-
-from numba.core import caching
-from numba.core.runtime import rtsys
+import time
 
 logger = logging.getLogger(__name__)
 
-_UNUSABLE = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, ImportError, IndexError)
 _PLACES = ("/var/tmp", "/tmp")  # the first outlives a restart
+_KEPT_DAYS = 90
+PREFIX = "covarion-"  # of versions: the folder may hold what is not ours
+_DIGEST = hashlib.sha256().digest_size
 
 
 def private_folder(parents: tuple[str, ...] = _PLACES) -> str:
     """Folder of this user alone on this machine, made where it is not there; empty where none can be had."""
     if not hasattr(os, "getuid"):
         return ""
-    for parent in dict.fromkeys((*parents, tempfile.gettempdir())):
-        path = os.path.join(parent, f"covarion-kernels-{os.getuid()}")
+    for parent in (*parents, ""):  # that for temporary files is asked for last: it is found by writing
+        path = os.path.join(parent or tempfile.gettempdir(), f"covarion-kernels-{os.getuid()}")
         with contextlib.suppress(OSError):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
@@ -42,60 +41,51 @@ def private_folder(parents: tuple[str, ...] = _PLACES) -> str:
     return ""
 
 
-class _OfThisMachine(caching.InTreeCacheLocator):
-    """Places of the kernels in the private folder."""
+def _folder() -> str:
+    """Where kernels are kept, empty for nowhere."""
+    wanted = os.environ.get("NUMBA_CACHE_DIR", "")
+    if wanted:
+        with contextlib.suppress(OSError):
+            os.makedirs(wanted, exist_ok=True)
+            return wanted
+    return private_folder()
 
-    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
-        super().__init__(py_func, py_file)
-        folder = private_folder()
+
+def read(name: str) -> bytes | None:
+    """What is kept by this name, a path in the folder; None where nothing is, or something damaged."""
+    folder = _folder()
+    try:
+        with open(os.path.join(folder, name), "rb") as file:
+            content = file.read()
+    except OSError:
+        return None
+    digest, content = content[:_DIGEST], content[_DIGEST:]
+    if hashlib.sha256(content).digest() != digest:
+        logger.info("a compiled kernel is damaged and is compiled again: %s", name)
+        return None
+    return content
+
+
+def keep(name: str, content: bytes) -> None:
+    """Keep this by a name, and forget versions to which nothing was added for months."""
+    folder = _folder()
+    path = os.path.join(folder, name)
+    try:
         if not folder:
             raise OSError("no folder of this machine is ours alone")
-        self._cache_path = os.path.join(folder, self.get_suitable_cache_subpath(py_file))
-
-    @classmethod
-    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Any:
-        """The locator; None where nothing can be written."""
-        try:
-            return super().from_function(py_func, py_file)
-        except OSError:
-            return None
-
-
-class _Places(caching.CompileResultCacheImpl):
-    _locator_classes = [  # noqa: RUF012 (as the class above has it)
-        caching.UserProvidedCacheLocator,
-        _OfThisMachine,
-        caching.InTreeCacheLocator,
-        caching.UserWideCacheLocator,
-    ]
+        if not os.path.isdir(os.path.dirname(path)):
+            _forget_old(folder)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), delete=False) as file:
+            file.write(hashlib.sha256(content).digest() + content)
+        os.replace(file.name, path)  # whole or not at all, for processes that read it now
+    except OSError as error:
+        logger.info("a compiled kernel is not kept: %s", error)
 
 
-class _Cache(caching.FunctionCache):
-    """Numba's cache, that fails no call."""
-
-    _impl_class = _Places
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """A compiled kernel, None where there is none that can be read."""
-        try:
-            # Numba would first load all that a compilation may need, a quarter of a small run
-            rtsys.initialize(target_context)
-            return self._load_overload(sig, target_context)
-        except (*_UNUSABLE, pickle.PickleError) as error:
-            logger.info("a compiled kernel cannot be read and is compiled again: %s", error)
-            return None
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled kernel where that is possible."""
-        try:
-            super().save_overload(sig, data)
-        except (*_UNUSABLE, pickle.PickleError) as error:
-            logger.info("a compiled kernel is not kept: %s", error)
-
-
-def kept(kernel: Any) -> Any:
-    """The kernel, kept on disk once it is compiled, where there is a place to keep it."""
-    if hasattr(kernel, "enable_caching"):  # not with NUMBA_DISABLE_JIT
-        with contextlib.suppress(RuntimeError):  # no place is writable
-            kernel._cache = _Cache(kernel.py_func)  # what enable_caching sets, with a cache of ours
-    return kernel
+def _forget_old(folder: str) -> None:
+    before = time.time() - _KEPT_DAYS * 86400
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(PREFIX) and entry.stat().st_mtime < before:
+                shutil.rmtree(entry.path, ignore_errors=True)

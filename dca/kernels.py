@@ -13,15 +13,23 @@ compiles for each array assignment the text of an error message, which takes sec
 import numpy as np
 
 from dca.accelerate import folded, jit
-from dca.vector import WIDTH, collect_run, expand_run, gather_rows, residual_row, scatter_row, weigh_rows
-from dca.vector_python import LIMIT
+from dca.vector import (
+    LIMIT,
+    WIDTH,
+    collect_run,
+    expand_run,
+    gather_rows,
+    residual_row,
+    scatter_row,
+    weigh_rows,
+)
 from dca.words import Words
 
 BLOCK = 256  # sequences whose rows stay in the first-level cache
 
 
 @jit
-def _load_slab(i: int, couplings: np.ndarray, direction: np.ndarray, step: float, slab: np.ndarray) -> None:
+def load_slab(i: int, couplings: np.ndarray, direction: np.ndarray, step: float, slab: np.ndarray) -> None:
     """slab[j, b, a] = J_ij(a, b) + step D_ij(a, b) for all j of one site, D the direction; j = i is left."""
     q = couplings.shape[1]
     length = _columns_of(couplings.shape[0])
@@ -45,7 +53,7 @@ def _columns_of(pairs: int) -> int:
 
 
 @jit
-def _centred_field(field: np.ndarray, slab: np.ndarray, frequencies: np.ndarray, out: np.ndarray) -> None:
+def centred_field(field: np.ndarray, slab: np.ndarray, frequencies: np.ndarray, out: np.ndarray) -> None:
     """out[a] = field[a] - sum_j sum_b J_ij(a, b) f_j(b), padded by -LIMIT."""
     q = field.shape[0]
     weigh_rows(out, slab.reshape(-1), frequencies.reshape(-1))
@@ -128,7 +136,7 @@ def _slab_sums(words: Words, rows: np.ndarray, table: np.ndarray, by_slab: np.nd
 
 
 @jit
-def _table_rows(words: Words, letters: int) -> int:
+def table_rows(words: Words, letters: int) -> int:
     """Rows of the largest batch."""
     most = 0
     for batch in range(words.edges.shape[0] - 1):
@@ -138,7 +146,7 @@ def _table_rows(words: Words, letters: int) -> int:
 
 
 @jit
-def _site_gradient(
+def site_gradient(
     letters: np.ndarray,
     weights: np.ndarray,
     words: Words,
@@ -151,7 +159,7 @@ def _site_gradient(
 ) -> None:
     """Gradient of one site's weighted -log P(x_i | x_-i) by its fields and by its slab.
 
-    table and rows are work space: of `_table_rows` rows, and of one for each sequence.
+    table and rows are work space: of `table_rows` rows, and of one for each sequence.
     """
     _energies(words, slab, table, rows)
     for n in range(letters.shape[0]):
@@ -181,18 +189,18 @@ def _all_sites(
 ) -> None:
     """Gradients of all sites at centred fields and couplings + step direction; plain = their fields."""
     length, q = fields.shape
-    table = np.empty(_table_rows(words, q) * WIDTH, dtype=np.float32)
+    table = np.empty(table_rows(words, q) * WIDTH, dtype=np.float32)
     rows = np.empty(weights.shape[0] * WIDTH, dtype=np.float32)
     slab = np.zeros((length, q * WIDTH), dtype=np.float32)
     field = np.empty(WIDTH, dtype=np.float32)
     for i in range(lo, hi):
         for k in range(q * WIDTH):
             slab[i, k] = 0.0
-        _load_slab(i, couplings, direction, np.float32(step), slab.reshape((length, q, WIDTH)))
-        _centred_field(fields[i], slab, frequencies, field)
+        load_slab(i, couplings, direction, np.float32(step), slab.reshape((length, q, WIDTH)))
+        centred_field(fields[i], slab, frequencies, field)
         for a in range(q):
             plain[i, a] = field[a]
-        _site_gradient(columns[i], weights, words, field, slab, by_field[i], by_coupling[i], table, rows)
+        site_gradient(columns[i], weights, words, field, slab, by_field[i], by_coupling[i], table, rows)
 
 
 @jit(fastmath=True)

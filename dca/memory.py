@@ -27,7 +27,7 @@ CHAINS = 2000
 MOST_ROWS = 10_000
 SHARE = 0.2
 
-_BASE = 152_000_000  # interpreter, numpy, numba, compiled kernels
+_BASE = 89_000_000  # interpreter, numpy, LLVM, compiled kernels
 _SCIPY = 25_000_000  # what its linear algebra, loaded for the inverse, adds to the peak
 _NAME = 112  # a header of some 50 letters, as a string in a list
 _LINE = 150  # a pair in the printed table: its places, its line as a string, the line in the whole text

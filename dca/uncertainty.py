@@ -181,7 +181,9 @@ def _join_founders(planes: np.ndarray, founders: np.ndarray, allowed: np.uint64,
     count = 0
     buffer = np.empty(_TILE, dtype=np.uint64)
     for n in range(planes.shape[2]):
-        founders[:, :, count] = planes[:, :, n]
+        for part in range(planes.shape[0]):
+            for plane in range(planes.shape[1]):
+                founders[part, plane, count] = planes[part, plane, n]
         cluster[n] = count
         for start in range(0, count, _TILE):
             found = buffer[: min(_TILE, count - start)]

@@ -199,7 +199,9 @@ def _run_chains(lo: int, hi: int, places: Any, slopes: Any, piece: Any, noise: A
     hold = int(_HOLD * steps)
     x = np.zeros((length, 3, chains), np.float32)
     for chain in range(chains):
-        x[:, :, chain] = places[lo + chain]
+        for i in range(length):
+            for c in range(3):
+                x[i, c, chain] = places[lo + chain, i, c]
     force, drift = np.zeros_like(x), np.zeros_like(x)
     for step in range(steps):
         warmth = np.float32(0.5 * (1 + np.cos(np.pi * min(1.0, step / hold))))
@@ -218,7 +220,9 @@ def _run_chains(lo: int, hi: int, places: Any, slopes: Any, piece: Any, noise: A
             for i in range(length):
                 for c in range(3):
                     x[i, c, chain] += move * drift[i, c, chain] + shake * noise[lo + chain, step, i, c]
-    near[lo:hi] /= np.float32(steps - hold)
+    for chain in range(lo, hi):
+        for pair in range(near.shape[1]):
+            near[chain, pair] /= np.float32(steps - hold)
 
 
 @jit(fastmath=True)
@@ -229,7 +233,10 @@ def _forces(x: Any, slopes: Any, piece: Any, force: Any) -> None:
     pull = np.zeros(_GROUP, np.float32)
     square = np.zeros(_GROUP, np.float32)
     far = np.float32(_FURTHEST**2)  # where the potential is flat, most pairs of a long chain
-    force[:] = 0
+    for i in range(length):
+        for c in range(3):
+            for n in range(_GROUP):
+                force[i, c, n] = 0
     pair = -1
     for i in range(length):
         for j in range(i + 1, length):

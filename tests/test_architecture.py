@@ -22,7 +22,8 @@ ONLY_IN = {
     "pyhmmer": {"data/jackhmmer.py", "data/homology.py"},
     "tenacity": {"data/client.py"},
     "torch": {"nets/", "dca/device.py"},
-    "numba": {"dca/"},
+    "numba": {"dca/compiling.py", "dca/vector_llvm.py"},
+    "llvmlite": {"dca/loading.py", "dca/compiling.py", "dca/vector_llvm.py"},
     "gemmi": {
         *("data/structure.py", "data/structure_file.py", "data/assembly.py", "data/header_places.py"),
         *("data/models.py", "data/numbering.py", "data/backbone.py"),

@@ -90,7 +90,7 @@ def test_gradient_twin(rows, length, letters):
     slab = np.zeros((length, letters, WIDTH), dtype=np.float32)
     slab[:, :, :letters] = couplings.transpose(0, 2, 1)
     by_field, by_slab = np.zeros(letters), np.full_like(slab, 9).reshape(length, -1)
-    sizes = kernels._table_rows(words, letters), rows
+    sizes = kernels.table_rows(words, letters), rows
     work = tuple(np.empty(size * WIDTH, dtype=np.float32) for size in sizes)
     data = (i, np.ascontiguousarray(tokens[:, i]), weights, words, frequencies, 0.7, 0.05, work)
     asymmetric._gradient(data, centred, slab.reshape(length, -1), by_field, by_slab)

@@ -11,6 +11,7 @@ import pytest
 from dca import chains
 from dca.accelerate import jit
 from dca.vector import (
+    LIMIT,
     WIDTH,
     collect_run,
     combine_rows,
@@ -20,7 +21,6 @@ from dca.vector import (
     scatter_row,
     weigh_rows,
 )
-from dca.vector_python import LIMIT
 
 ROOT = Path(__file__).parent.parent
 

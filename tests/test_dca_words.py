@@ -30,7 +30,7 @@ def alignments(draw):
 
 
 def sums_by_words(words, slab, rows):
-    table = np.full(kernels._table_rows(words, LETTERS) * WIDTH, np.nan, np.float32)
+    table = np.full(kernels.table_rows(words, LETTERS) * WIDTH, np.nan, np.float32)
     sums = np.full(rows * WIDTH, np.nan, np.float32)
     kernels._energies(words, slab.reshape(len(slab), -1), table, sums)
     return sums.reshape(rows, WIDTH)
@@ -48,7 +48,7 @@ def check(tokens, words):
     for n, row in enumerate(tokens):
         for j in range(length):
             back[j, row[j]] += values[n]
-    table = np.full(kernels._table_rows(words, LETTERS) * WIDTH, np.nan, np.float32)
+    table = np.full(kernels.table_rows(words, LETTERS) * WIDTH, np.nan, np.float32)
     found = np.full((length, LETTERS * WIDTH), np.nan, np.float32)
     kernels._slab_sums(words, values.ravel(), table, found)
     np.testing.assert_allclose(found.reshape(back.shape), back, rtol=1e-4, atol=1e-5)
@@ -71,7 +71,7 @@ def test_batches_cover_all_columns_within_their_room(tokens, most_rows):
     assert (np.diff(edges[:, 0]) > 0).all()
     rows = LETTERS * np.diff(edges[:, 0]) + np.diff(edges[:, 2])
     assert (rows <= most_rows).all()
-    assert rows.max() == kernels._table_rows(words, LETTERS)
+    assert rows.max() == kernels.table_rows(words, LETTERS)
     assert words.fours.shape[1:] == (len(tokens), ABREAST)
     assert words.singles.shape[1] == len(tokens)
 

@@ -15,7 +15,7 @@ from workflow.settings import run_settings
 
 __all__ = ["protein_rows", "run_settings", "run_versions", "stage_times", "write_overview_of"]
 
-PACKAGES = ("snakemake", "numpy", "numba", "scipy", "torch", "gemmi", "biopython")
+PACKAGES = ("snakemake", "numpy", "numba", "llvmlite", "scipy", "torch", "gemmi", "biopython")
 
 
 @lru_cache

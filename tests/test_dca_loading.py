@@ -1,0 +1,136 @@
+"""Kernels called through object files take and give what the same functions take and give in Python."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from dca.accelerate import jit
+
+pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="kernels are Python there")
+
+
+class Pair(NamedTuple):
+    """Two arrays that go together."""
+
+    first: np.ndarray
+    second: np.ndarray
+
+
+@jit
+def _twice(value):
+    return value + value
+
+
+@jit
+def _several(flag, whole, real):
+    return _twice(whole), _twice(real), not flag
+
+
+@jit
+def _add(pair, factor, out):
+    for k in range(out.shape[0]):
+        out[k] = factor * pair.first[k] + pair.second[k, 0]
+
+
+@jit
+def _through_work_space(values, out):
+    """A copy by way of arrays of a kernel's own, and views of them in other shapes."""
+    space = np.zeros((values.shape[1], values.shape[0]))
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            space[j, i] += values[i, j]
+    flat = np.empty(values.size)
+    cells = space.reshape(-1)
+    for k in range(flat.size):
+        flat[k] = cells[k]
+    again = flat.reshape((values.shape[1], values.shape[0]))
+    for i in range(values.shape[0]):
+        out[i] = again[:, i].sum()
+
+
+@jit
+def _aligned(count):
+    most = 0
+    for k in range(count):
+        space = np.empty(k + 1, dtype=np.float32)
+        most = max(most, space.ctypes.data % 64)
+    return most
+
+
+@jit
+def _sorted(values):
+    return np.sort(values)[0]
+
+
+@jit
+def _assigned(values, out):
+    out[1:] = values
+
+
+@jit
+def _huge(count):
+    return np.empty(count)[0]
+
+
+def test_numbers_keep_their_types():
+    assert _several(True, 3, 0.5) == (6, 1.0, False)
+    assert _several(False, 2**62 - 1, -1e300) == (2**63 - 2, -2e300, True)
+    assert _twice(np.uint64(2**63 - 1)) == 2**64 - 2
+    assert _twice(np.float32(0.1)) == np.float32(0.2)
+    assert [type(_twice(value)) for value in (1, 1.0)] == [int, float]
+    assert _twice(np.int64(-3)) == -6
+
+
+def test_named_tuples_and_strides():
+    first, second = np.arange(6.0)[::2], np.arange(12, dtype=np.int8).reshape(2, 6).T[:3]
+    out = np.zeros((3, 2))[:, 1]
+    _add(Pair(first, second), 0.5, out)
+    np.testing.assert_array_equal(out, 0.5 * first + second[:, 0])
+
+
+@given(arrays.arrays(np.float64, arrays.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=5),
+                     elements=st.integers(-9, 9)), st.sampled_from("CF"), st.booleans())  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_work_space_and_other_shapes(values, order, writeable):
+    values = np.array(values, order=order)
+    values.flags.writeable = writeable
+    out = np.full(values.shape[0], np.nan)
+    _through_work_space(values, out)
+    np.testing.assert_array_equal(out, values.sum(axis=1))
+
+
+def test_work_space_begins_with_a_cache_line():
+    assert _aligned(50) == 0
+
+
+def test_threads_that_meet_a_kernel_first_get_one_result():
+    @jit
+    def own(lo, hi, out):
+        for k in range(lo, hi):
+            out[k] += k
+
+    out = np.zeros(1000)
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(own, k, k + 10, out) for k in range(0, 1000, 10)]:
+            done.result()
+    np.testing.assert_array_equal(out, np.arange(1000))
+
+
+def test_what_a_kernel_cannot_take_or_use_is_said():
+    with pytest.raises(TypeError, match=r"arrays, numbers and tuples of them, got .*list"):
+        _twice([1, 2])
+    with pytest.raises(RuntimeError, match=r"_sorted needs \w+ of numba's runtime"):
+        _sorted(np.arange(3.0))
+    with pytest.raises(RuntimeError, match=r"_huge failed: no memory for work space"):
+        _huge(2**60)
+    out = np.zeros(4)
+    _assigned(np.ones(3), out)
+    np.testing.assert_array_equal(out, [0, 1, 1, 1])
+    with pytest.raises(RuntimeError, match="shapes that do not fit"):
+        _assigned(np.ones(5), out)
