@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import AlignmentError
-from data.rows import Row, as_bytes, container, first_word, read_rows, reference_columns
+from data.rows import Row, as_bytes, container, first_word, read_blocks, reference_columns
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ def _byte_classes() -> np.ndarray:
 
 
 _CLASS_OF_BYTE = _byte_classes()
+_IS_MATCH = (_CLASS_OF_BYTE == _UPPER) | (_CLASS_OF_BYTE == _DASH)
 
 
 @dataclass(frozen=True)
@@ -76,37 +77,47 @@ class _Census:
         self.odd_width = self.odd_matches = ""
         self.upper = self.lower = np.zeros(0, dtype=bool)
 
-    def add(self, row: Row) -> None:
-        """Count one row; the first that differs in width or match columns is remembered."""
-        codes = as_bytes(row.text)
+    def add(self, rows: list[Row]) -> None:
+        """Count some rows; the first that differs in width or match columns is remembered."""
+        codes = as_bytes("".join([row.text for row in rows]))
         classes = _CLASS_OF_BYTE[codes]
-        self._refuse_illegal(row, classes)
+        widths = np.array([len(row.text) for row in rows])
+        if not widths.all() or not classes.all():
+            self._refuse_illegal(rows)
         self.letters += np.bincount(codes, minlength=256)
-        matches = int(np.count_nonzero((classes == _UPPER) | (classes == _DASH)))
-        self.rows += 1
-        if self.rows == 1:
-            self.width, self.matches = len(codes), matches
-            self.upper, self.lower = classes == _UPPER, classes == _LOWER
-            return
-        place = f"line {row.line}, row {first_word(row.name)!r}"
-        if matches != self.matches and not self.odd_matches:
-            self.odd_matches = f"{place}: {matches} match columns where the first row has {self.matches}"
-        if len(codes) != self.width:
-            self.odd_width = self.odd_width or f"{place}: {len(codes)} columns, the first row {self.width}"
-            return
-        self.upper |= classes == _UPPER
-        self.lower |= classes == _LOWER
-
-    def _refuse_illegal(self, row: Row, classes: np.ndarray) -> None:
-        if len(classes) == 0 or not classes.all():
-            place = int(np.argmin(classes)) if len(classes) else 0
-            raise AlignmentError(
-                "an illegal character" if len(classes) else "a row without letters",
-                file=self.path,
-                place=f"line {row.line}, row {first_word(row.name)!r}, column {place + 1}",
-                value=repr(row.text[place : place + 1]),
-                remedy="rows hold amino acid letters, '-' and '.' alone",
+        starts = np.cumsum(widths) - widths
+        matches = np.add.reduceat(_IS_MATCH[codes], starts, dtype=np.int64)
+        if self.rows == 0:
+            self.width, self.matches = int(widths[0]), int(matches[0])
+            self.upper, self.lower = np.zeros((2, self.width), dtype=bool)
+        self.rows += len(rows)
+        if not self.odd_matches and (other := matches != self.matches).any():
+            k = int(other.argmax())
+            self.odd_matches = (
+                f"{_place(rows[k])}: {matches[k]} match columns where the first row has {self.matches}"
             )
+        if self.odd_width:
+            return
+        if (other := widths != self.width).any():
+            k = int(other.argmax())
+            self.odd_width = f"{_place(rows[k])}: {widths[k]} columns, the first row {self.width}"
+            return
+        grid = classes.reshape(len(rows), self.width)
+        self.upper |= (grid == _UPPER).any(axis=0)
+        self.lower |= (grid == _LOWER).any(axis=0)
+
+    def _refuse_illegal(self, rows: list[Row]) -> None:
+        for row in rows:
+            legal = _CLASS_OF_BYTE[as_bytes(row.text)] > 0
+            if len(legal) == 0 or not legal.all():
+                place = int(np.argmin(legal)) if len(legal) else 0
+                raise AlignmentError(
+                    "an illegal character" if len(legal) else "a row without letters",
+                    file=self.path,
+                    place=f"{_place(row)}, column {place + 1}",
+                    value=repr(row.text[place : place + 1]),
+                    remedy="rows hold amino acid letters, '-' and '.' alone",
+                )
 
     def named_a3m(self) -> bool:
         """Whether the file's name says A3M or A2M."""
@@ -130,6 +141,10 @@ class _Census:
         return False
 
 
+def _place(row: Row) -> str:
+    return f"line {row.line}, row {first_word(row.name)!r}"
+
+
 def survey(path: str | Path) -> Layout:
     """Read a whole file once and find its format and match columns.
 
@@ -147,8 +162,8 @@ def survey(path: str | Path) -> Layout:
     """
     kind = container(path)
     census = _Census(path)
-    for row in read_rows(path):
-        census.add(row)
+    for rows in read_blocks(path):
+        census.add(rows)
     _refuse_useless(census)
     if kind == "fasta" and census.is_a3m():
         match, columns = None, census.matches
@@ -220,13 +235,12 @@ def _upper_counts(letters: np.ndarray) -> np.ndarray:
     return counts
 
 
-def match_bytes(text: str, layout: Layout) -> np.ndarray:
-    """Bytes of a row in the match columns, uint8 [columns]; lower case where a column allows it."""
-    codes = as_bytes(text)
+def match_bytes(rows: list[Row], layout: Layout) -> np.ndarray:
+    """Bytes of some rows in the match columns, uint8 [rows, columns]; lower case where a column allows it."""
+    codes = as_bytes("".join([row.text for row in rows]))
     if layout.match is not None:
-        return codes[layout.match]
-    classes = _CLASS_OF_BYTE[codes]
-    return codes[(classes == _UPPER) | (classes == _DASH)]
+        return codes.reshape(len(rows), -1)[:, layout.match]
+    return codes[_IS_MATCH[codes]].reshape(len(rows), -1)
 
 
 def a3m_text(text: str, layout: Layout) -> str:

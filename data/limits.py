@@ -144,7 +144,8 @@ def bounded_lines(
                         value=f"more than {LONGEST_LINE:,} characters, {line[:20]!r} first",
                         remedy="give a text file of lines",
                     )
-                yield number, readable(line.rstrip("\r\n"))
+                line = line.rstrip("\r\n")
+                yield number, line if line.isascii() else readable(line)
     except (EOFError, gzip.BadGzipFile, zlib.error) as reason:
         raise error(
             "the compressed data is damaged or cut off",
@@ -161,8 +162,6 @@ def bounded_lines(
 
 def readable(line: str) -> str:
     """A line that was read as latin-1, as UTF-8 where its bytes are that; a byte order mark is left out."""
-    if line.isascii():
-        return line
     try:
         return line.encode("latin-1").decode("utf-8-sig")
     except UnicodeDecodeError:

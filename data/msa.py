@@ -19,7 +19,7 @@ from data.layout import Layout, a3m_text, match_bytes, survey
 from data.limits import memory_bound
 from data.memory import alignment_bytes, require_bytes
 from data.query import find_query, ungapped
-from data.rows import Row, read_rows
+from data.rows import Row, read_blocks, read_rows
 from data.store import atomic_path, sha256
 
 __all__ = ["Alignment", "Row", "crop", "filter_alignment", "read_alignment", "read_rows", "write_a3m"]
@@ -146,7 +146,7 @@ def read_alignment(path: str | Path, query: str = "", choose: Chooser | None = N
     layout = survey(path)
     index = _query_index(path, layout, query, choose)
     row = next(row for number, row in enumerate(read_rows(path)) if number == index)
-    letters = match_bytes(row.text, layout)
+    letters = match_bytes([row], layout)[0]
     columns = np.flatnonzero((letters != _DASH) & (letters != ord("."))).astype(np.int32)
     if len(columns) == 0:
         raise AlignmentError(
@@ -179,10 +179,14 @@ def _fill_tokens(
     with memory_bound(path, MemoryLimitError):
         tokens = np.empty((layout.rows, len(columns)), dtype=np.int8)
         names = [""] * layout.rows
-    for number, row in enumerate(read_rows(path)):
-        slot = 0 if number == index else number + (number < index)
-        tokens[slot] = _CODES[match_bytes(row.text, layout)[columns]]
-        names[slot] = row.name
+    done = 0
+    for rows in read_blocks(path):
+        numbers = np.arange(done, done + len(rows))
+        slots = np.where(numbers == index, 0, numbers + (numbers < index))
+        tokens[slots] = _CODES[match_bytes(rows, layout)[:, columns]]
+        for slot, row in zip(slots.tolist(), rows, strict=True):
+            names[slot] = row.name
+        done += len(rows)
     unknown = tokens == UNKNOWN
     count = int(np.count_nonzero(unknown))
     tokens[unknown] = GAP

@@ -52,7 +52,7 @@ def _match_rank(row: Row, layout: Layout, query: str, sequence: str) -> int | No
     if sequence.isalpha():
         if ungapped(row.text) == sequence:
             return 3
-        if ungapped(match_bytes(row.text, layout).tobytes().decode("latin-1")) == sequence:
+        if ungapped(match_bytes([row], layout).tobytes().decode("latin-1")) == sequence:
             return 4
     return None
 

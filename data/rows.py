@@ -5,8 +5,8 @@ The format is found from the content. What counts as a match column is the busin
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,12 +16,13 @@ from data.limits import LONGEST_LINE, bounded_lines
 # Rows that HH-suite writes above the sequences: secondary structure and confidences, not residues.
 ANNOTATION_ROWS = {"ss_pred", "ss_conf", "ss_dssp", "sa_dssp", "sa_pred", "aa_dssp", "aa_pred"}
 
+_ANNOTATIONS = tuple(ANNOTATION_ROWS)  # what their names begin with
+
 # First line of ColabFold's A3M, lengths and copies; of several chains the rows hold all of them
 _OF_A_COMPLEX = re.compile(r"#[0-9]+(,[0-9]+)+\s+[0-9]+(,[0-9]+)+")
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row as it stands in the file.
 
     Attributes
@@ -112,6 +113,20 @@ def read_rows(path: str | Path) -> Iterator[Row]:
     yield from readers[container(path)](path)
 
 
+def read_blocks(path: str | Path, letters: int = 1 << 19) -> Iterator[list[Row]]:
+    """Yield the rows of `read_rows` some at a time, with about so many letters together."""
+    block: list[Row] = []
+    held = 0
+    for row in read_rows(path):
+        block.append(row)
+        held += len(row.text)
+        if held >= letters:
+            yield block
+            block, held = [], 0
+    if block:
+        yield block
+
+
 def _fasta_rows(path: str | Path) -> Iterator[Row]:
     name, start, length = "", 0, 0
     parts: list[str] = []
@@ -123,24 +138,24 @@ def _fasta_rows(path: str | Path) -> Iterator[Row]:
         elif start:
             parts.append("".join(line.split()))
             length += len(parts[-1])
-            _refuse_endless(path, start, name, length)
+            if length > LONGEST_LINE:
+                _refuse_endless(path, start, name)
     if start and not _is_annotation(name):
         yield Row(name, "".join(parts), start)
 
 
-def _refuse_endless(path: str | Path, line: int, name: str, length: int) -> None:
-    if length > LONGEST_LINE:
-        raise AlignmentError(
-            "a row without an end",
-            file=path,
-            place=f"line {line}, row {first_word(name)[:60]!r}",
-            value=f"more than {LONGEST_LINE:,} letters",
-            remedy="give an alignment of proteins",
-        )
+def _refuse_endless(path: str | Path, line: int, name: str) -> None:
+    raise AlignmentError(
+        "a row without an end",
+        file=path,
+        place=f"line {line}, row {first_word(name)[:60]!r}",
+        value=f"more than {LONGEST_LINE:,} letters",
+        remedy="give an alignment of proteins",
+    )
 
 
 def _is_annotation(name: str) -> bool:
-    return first_word(name) in ANNOTATION_ROWS
+    return name.startswith(_ANNOTATIONS) and first_word(name) in ANNOTATION_ROWS
 
 
 def first_word(name: str) -> str:

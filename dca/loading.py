@@ -1,8 +1,8 @@
 """Kernels as object files: compiled once on this machine, then loaded by LLVM alone.
 
 A kernel is called with arrays, numbers and named tuples of them. For each combination of their types there is
-one object file (`dca.compiling`), kept where `dca.kernel_cache` says. LLVM's library loads it; numba, which takes
-longer to import than a small family to infer, is only asked where there is none.
+one object file (`dca.compiling`), kept where `dca.kernel_cache` says. LLVM's library loads it; numba, which
+takes longer to import than a small family to infer, is only asked where there is none.
 """
 
 import ctypes

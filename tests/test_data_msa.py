@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from data.alphabet import GAP, LETTERS, decode
 from data.errors import AlignmentError
 from data.msa import crop, filter_alignment, read_alignment, read_rows, write_a3m
+from data.rows import read_blocks
 
 # The same four sequences: match columns MKVLW-E with an insertion after the third column.
 MATCH = ["MKVLWE", "MRVLWE", "MK-LWD", "-KVIW-"]
@@ -417,3 +418,29 @@ def test_a_file_of_several_families_is_refused(tmp_path):
     with pytest.raises(AlignmentError, match="several alignments") as caught:
         read_alignment(path)
     assert "line 6" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("letters", [1, 13])
+def test_rows_in_many_blocks_are_the_same_alignment(tmp_path, monkeypatch, name, letters):
+    path = write_text(tmp_path / name, FORMATS[name])
+    for query in ("", "s3" if "aln" not in name else "row3"):
+        whole = read_alignment(path, query)
+        for module in ("layout", "msa"):
+            monkeypatch.setattr(f"data.{module}.read_blocks", lambda path: read_blocks(path, letters))
+        parts = read_alignment(path, query)
+        monkeypatch.undo()
+        assert (parts.names, parts.query, parts.unknown) == (whole.names, whole.query, whole.unknown)
+        np.testing.assert_array_equal(parts.tokens, whole.tokens)
+        assert [row for block in read_blocks(path, letters) for row in block] == list(read_rows(path))
+
+
+@pytest.mark.parametrize("letters", [1, 13, 10_000])
+def test_the_first_row_that_is_odd_is_named_whatever_the_blocks(tmp_path, monkeypatch, letters):
+    monkeypatch.setattr("data.layout.read_blocks", lambda path: read_blocks(path, letters))
+    rows = [">q", "MKVLWE", ">s2", "MRVLWE", ">s3", "MK1LWD", ">s4", "-K?IW-"]
+    with pytest.raises(AlignmentError, match=r"line 5, row 's3', column 3"):
+        read_alignment(write_text(tmp_path / "f.fasta", "\n".join(rows)))
+    rows = [">q", "MKVLWE", ">s2", "MRVLWE", ">s3", "MKLWD", ">s4", "-KIW"]
+    with pytest.raises(AlignmentError, match=r"line 5, row 's3': 5 (match )?columns"):
+        read_alignment(write_text(tmp_path / "f.fasta", "\n".join(rows)))
