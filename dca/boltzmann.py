@@ -34,6 +34,7 @@ from dca.accelerate import folded, in_parallel, jit
 from dca.chains import Chains, Expectations, Mixing, mixing, random_states
 from dca.couplings import Couplings
 from dca.frequencies import pair_frequencies, site_frequencies
+from dca.gauge import mean_energies
 from dca.mean_field import with_pseudocount
 from dca.pseudolikelihood import PlmSettings, pseudolikelihood
 
@@ -260,11 +261,7 @@ class _Training:
 
     def _shift(self) -> np.ndarray:
         """sum_j J_ij f_j [L, q]."""
-        shift = np.zeros_like(self._sites)
-        first, second = np.triu_indices(self._sites.shape[0], 1)
-        np.add.at(shift, first, np.einsum("pab,pb->pa", self._couplings, self._single[second]))
-        np.add.at(shift, second, np.einsum("pab,pa->pb", self._couplings, self._single[first]))
-        return shift
+        return mean_energies(self._couplings, self._single)
 
     def restart(self) -> _Check:
         """Put the chains at fresh random starts, let them equilibrate, and look at them."""

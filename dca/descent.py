@@ -161,15 +161,17 @@ def _turn(
     slopes: np.ndarray,
 ) -> None:
     """direction = memory direction - downhill; slopes[i] = sum of direction times gradient, i < j."""
-    length, q = slopes.shape[0], direction.shape[1]
+    length, q, kept = slopes.shape[0], direction.shape[1], np.float32(memory)
     for k in range(lo, hi):
         i = folded(k, length)
         slope = 0.0
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1
             for a in range(q):
+                part = np.float32(0.0)
                 for b in range(q):
-                    value = np.float32(memory) * direction[p, a, b] - downhill[p, a, b]
+                    value = kept * direction[p, a, b] - downhill[p, a, b]
                     direction[p, a, b] = value
-                    slope += value * gradient[p, a, b]
+                    part += value * gradient[p, a, b]
+                slope += float(part)
         slopes[i] = slope

@@ -228,9 +228,12 @@ def _merge_sites(
             p = i * length - i * (i + 1) // 2 + j - i - 1
             one, two = by_coupling[i, j], by_coupling[j, i]
             for a in range(q):
+                # A row's sum stays in float32, so that the loop fills vectors; rows are added in double
+                part = np.float32(0.0)
                 for b in range(q):
                     value = one[b, a] + two[a, b] + pull * (couplings[p, a, b] + stride * direction[p, a, b])
                     value -= by_field[i, a] * frequencies[j, b] + by_field[j, b] * frequencies[i, a]
                     gradient[p, a, b] = value
-                    slope += value * direction[p, a, b]
+                    part += value * direction[p, a, b]
+                slope += float(part)
         slopes[i] = slope

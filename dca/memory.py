@@ -101,8 +101,8 @@ def _square(length: int) -> int:
 
 
 def _gauge(rows: int, length: int, threads: int) -> int:
-    """The zero-sum gauge: couplings before and after, float64 means [P, q] of rows and columns, indices."""
-    return 2 * _packed(length) + (16 * Q + 24) * (length * (length - 1) // 2)
+    """The zero-sum gauge: couplings before and after."""
+    return 2 * _packed(length)
 
 
 def _information(rows: int, length: int, threads: int) -> dict[str, int]:
@@ -146,11 +146,9 @@ def _pseudolikelihood(rows: int, length: int, threads: int) -> dict[str, int]:
     packed = _packed(length)
     data = _sequences(rows, length)
     state = data + 4 * packed + length * _slab(length)
-    fields = (8 * Q + 16) * (length * (length - 1) // 2)  # uncentred fields: two float32 [P, q] and indices
     return {
         "count": data + packed + _counting(rows, length),
         "gradient": state + threads * (_slab(length) + _work(rows)),
-        "fields": state + fields,
         "gauge": _gauge(rows, length, threads),
     }
 
@@ -166,11 +164,10 @@ def _boltzmann(rows: int, length: int, threads: int) -> dict[str, int]:
     """Starts from the pseudolikelihood's model; then its couplings, the pairs, and two slabs of all sites."""
     packed, slabs = _packed(length), 4 * length * _padded(length) * Q * WIDTH
     chains = CHAINS * (3 * length + 2 * _padded(length) + 8)
-    fields = (8 * Q + 16) * (length * (length - 1) // 2)
     start = {f"plm {name}": size for name, size in _pseudolikelihood(rows, length, threads).items()}
     return start | {
         "pairs": 3 * packed,
-        "chains": 2 * packed + 2 * slabs + chains + fields,
+        "chains": 2 * packed + 2 * slabs + chains,
         "gauge": _gauge(rows, length, threads),
     }
 

@@ -28,6 +28,7 @@ from dca import descent, kernels
 from dca.accelerate import in_parallel
 from dca.couplings import Couplings
 from dca.frequencies import pair_frequencies, site_frequencies
+from dca.gauge import mean_energies, zero_sum
 from dca.words import shared_words
 
 log = logging.getLogger(__name__)
@@ -182,15 +183,11 @@ class _Objective:
 
     def uncentred(self, fields: np.ndarray, couplings: np.ndarray) -> np.ndarray:
         """h_i = h'_i - sum_j J_ij f_j."""
-        plain = fields.copy()
-        first, second = np.triu_indices(fields.shape[0], 1)
-        np.subtract.at(plain, first, np.einsum("pab,pb->pa", couplings, self._single[second]))
-        np.subtract.at(plain, second, np.einsum("pab,pa->pb", couplings, self._single[first]))
-        return plain.astype(np.float32)
+        return (fields - mean_energies(couplings, self._single)).astype(np.float32)
 
     def centred(self, model: Couplings) -> np.ndarray:
         """h'_i = h_i + sum_j J_ij f_j."""
-        return 2 * model.fields - self.uncentred(model.fields.astype(np.float64), model.couplings)
+        return model.fields + mean_energies(model.couplings, self._single)
 
 
 class _State:
@@ -302,9 +299,10 @@ def _independent_state(objective: _Objective, tokens: np.ndarray, weights: np.nd
 
 
 def _state_at(objective: _Objective, start: Couplings) -> _State:
-    """The given couplings, which are left as they are."""
-    fields, couplings = objective.centred(start).astype(np.float64), start.couplings.copy()
-    fields -= fields.mean(axis=1, keepdims=True)  # the same model, in reach of exp
+    """The given model in the gauge that the penalty wants: in any other its energies may be out of reach."""
+    start = zero_sum(start)
+    fields, couplings = objective.centred(start), start.couplings
+    fields -= fields.mean(axis=1, keepdims=True)
     gradient, still = np.zeros_like(couplings), np.zeros_like(couplings)
     by_field, _ = objective.gradient(fields, couplings, still, 0.0, gradient)
     return _State(objective, fields, couplings, by_field, gradient)

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from dca.couplings import Couplings
+
 GAP = 20
 
 
@@ -216,3 +218,15 @@ def boltzmann(fields, couplings):
                 energies[k] += coupling(couplings, length, i, j, row[i], row[j])
     factors = np.exp(energies - energies.max())
     return states, factors / factors.sum()
+
+
+def regauged(model, seed, size=1.0):
+    """The same distribution in a random gauge: J_ij(a, b) + k_ij(a) + l_ij(b), taken from the fields."""
+    rng = np.random.default_rng(seed)
+    first, second = np.triu_indices(model.length, 1)
+    k, m = rng.normal(scale=size, size=(2, first.size, model.fields.shape[1]))
+    fields = model.fields.astype(float)
+    np.subtract.at(fields, first, k)
+    np.subtract.at(fields, second, m)
+    couplings = model.couplings + k[:, :, None] + m[:, None, :]
+    return Couplings(fields.astype(np.float32), couplings.astype(np.float32))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import re
 
 import naive
 import numpy as np
@@ -90,13 +91,19 @@ def test_threads_do_not_change_a_bit(family):
     np.testing.assert_array_equal(one.couplings, two.couplings)
 
 
-def test_a_start_may_have_its_fields_anywhere(family):
-    """A constant added to a site's fields is the same model, of energies far beyond those that exp takes."""
+def test_a_start_may_be_in_any_gauge(family, caplog):
+    """The same model, with energies of its parts far beyond those that exp takes, is the optimum."""
+    caplog.set_level(logging.INFO)
     settings = dataclasses.replace(SMALL, tolerance=1e-3)
     model = pseudolikelihood(*family, settings)
     shifted = Couplings(model.fields + np.float32(150), model.couplings)
-    again = pseudolikelihood(*family, settings, start=shifted)
-    np.testing.assert_allclose(again.couplings, model.couplings, atol=2e-3)
+    for start in (shifted, naive.regauged(model, seed=1, size=60.0)):
+        before = start.couplings.copy()
+        caplog.clear()
+        again = pseudolikelihood(*family, settings, start=start)
+        assert int(re.search(r"(\d+) gradients", caplog.text)[1]) <= 4
+        np.testing.assert_allclose(again.couplings, model.couplings, atol=2e-3)
+        np.testing.assert_array_equal(start.couplings, before)
 
 
 def test_couplings_leave_the_optimiser_close_to_zero_sum(family):
