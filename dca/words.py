@@ -160,7 +160,8 @@ def _pair_words(
 
 def _join(left: _Node, right: _Node, most: int, most_rows: int) -> _Node:
     """Put a node in the place of two neighbours."""
-    words, ids, (lefts, rights) = _words_of(left, right, most, most_rows)
+    words, ids, parts = _words_of(left, right, most, most_rows)
+    lefts, rights = parts.copy()  # not a view that holds the room for more
     rows = left.rows + right.rows + words
     node = _Node(left.lo, right.hi, words, ids, rows, (left, right), (lefts, rights))
     node.before, node.after = left.before, right.after
