@@ -3,6 +3,7 @@
 Needs Python 3.11 or newer and pip, nothing else. ``make demo`` and ``make test`` call it.
 """
 
+import compileall
 import hashlib
 import os
 import platform
@@ -17,6 +18,7 @@ VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements" / "dev.lock"
 TORCH = "2.13.0"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+PACKAGES = ("data", "dca", "nets", "report", "workflow")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 SNAKEMAKE = [str(PYTHON), "-m", "snakemake"]
 FAMILIES_TABLE = ["results/families", "--means", "--peers", "../shared/families/peers.tsv"]
@@ -47,6 +49,12 @@ def install_torch() -> None:
         print("no CPU build of torch was found: installing the default one, several GB with CUDA", flush=True)
     if not pip(f"torch=={TORCH}"):
         sys.exit(f"bootstrap: torch {TORCH} could not be installed for Python {platform.python_version()}")
+
+
+def compile_packages() -> None:
+    """Write bytecode, which a process that may not write would make for itself each time it starts."""
+    for name in PACKAGES:
+        compileall.compile_dir(ROOT / name, quiet=2)
 
 
 def setup() -> None:
@@ -147,6 +155,7 @@ def main(arguments: list[str]) -> int:
         print(f"bootstrap: no command {name!r}; there are {', '.join(commands)}", file=sys.stderr)
         return 2
     setup()
+    compile_packages()
     return commands[name]()
 
 

@@ -2,8 +2,8 @@
 
     PATH=FOLDER_OF_CCMPRED:$PATH python benchmarks/together.py --length 40 80 --rows 100 1500
 
-CPU seconds, one thread, whole processes, reading and weighting included; each alignment once. A first process of
-ours, which compiles kernels, is not counted.
+CPU seconds, one thread, whole processes, reading and weighting included; each alignment once. A first
+process of ours, which compiles kernels, is not counted.
 """
 
 import argparse
