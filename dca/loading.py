@@ -29,9 +29,8 @@ logger = logging.getLogger(__name__)
 _PLAIN = {"l": "q", "L": "Q"} if struct.calcsize("l") == 8 else {}  # two names of one type
 _LAYOUT = 0x1 | 0x100 | 0x400  # of numpy's flags: C order, aligned, writeable
 _F_ORDER = 0x2
-_function = ctypes.CFUNCTYPE(
-    ctypes.c_int32, ctypes.c_char_p, ctypes.c_char_p
-)  # lets go of the interpreter lock
+# Of this kind ctypes lets go of the interpreter lock while a function runs
+_function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_char_p)
 _lock = threading.RLock()
 
 
@@ -64,13 +63,25 @@ class Kernel:
 
         return dispatcher(self.py_func, self.fastmath)
 
+    def made_of(self, seen: set["Kernel"]) -> list[Any]:
+        """What its code depends on: its file, constants that it names, and the kernels that it calls."""
+        seen.add(self)
+        code, names = self.py_func.__code__, self.py_func.__globals__
+        parts: list[Any] = [_digest(code.co_filename), self.fastmath]
+        for value in map(names.get, code.co_names):
+            if isinstance(value, Kernel) and value not in seen:
+                parts.append(value.made_of(seen))
+            elif isinstance(value, bool | int | float | str | tuple):
+                parts.append(value)
+        return parts
+
     def _prepare(self, key: tuple[Any, ...], arguments: tuple[Any, ...]) -> "_Entry":
         """Load the object file for arguments of these types, which is made where there is none."""
         with _lock:
             if key in self._entries:  # another thread came first
                 return self._entries[key]
             name = f"{self.py_func.__module__}.{self.py_func.__qualname__}"
-            wanted = repr((name, key, self.fastmath, _digest(self.py_func.__code__.co_filename)))
+            wanted = repr((name, key, self.made_of(set())))
             mark = hashlib.sha256(wanted.encode()).hexdigest()[:16]
             path = os.path.join(_version(), f"{name}-{mark}")
             content = kernel_cache.read(path)
@@ -172,7 +183,7 @@ def target_machine() -> Any:
 
 @functools.cache
 def _version() -> str:
-    """Name for all that decides what the kernels of this package become on this processor."""
+    """Name for the code of this package, the versions of what compiles it, and this processor."""
     digest = hashlib.sha256()
     found = importlib.util.find_spec("numba")  # not imported: only its version is asked for
     if found is not None and found.origin is not None:

@@ -98,6 +98,19 @@ def test_an_edit_of_the_kernel_is_noticed(run, tmp_path):
     assert len(_kept(tmp_path)) == 2
 
 
+def test_another_constant_of_another_module_is_noticed(run, tmp_path):
+    start, finish = run
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    script, constants = tmp_path / "tree" / "kernel.py", tmp_path / "tree" / "constants.py"
+    inner = "from constants import FIRST\n\n@jit\ndef first():\n    return FIRST\n\n@jit\ndef total"
+    script.write_text(KERNEL.replace("\n@jit\ndef total", inner).replace("found = 0.0", "found = first()"))
+    constants.write_text("FIRST = 0.0\n")
+    assert finish(start(**cache))
+    assert not finish(start(**cache))
+    constants.write_text("FIRST = -0.0\n")
+    assert finish(start(**cache))
+
+
 def test_an_edit_of_the_package_is_noticed(run, tmp_path):
     """Of any module: kernels are made of several, and of vector operations."""
     start, finish = run
