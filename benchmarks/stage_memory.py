@@ -30,7 +30,7 @@ PROTEINS = 300  # of the overview, links to the one that is there
 
 def write_family(folder: Path, rows: int, length: int) -> None:
     """Random sequences with a profile; a random chain of the first, as a structure and as the truth."""
-    from benchmarks.many import pdb_text  # loads numba, which not every stage holds
+    from benchmarks.many import pdb_text  # loads kernels, which not every stage holds
 
     rng = np.random.default_rng(0)
     profile = np.cumsum(rng.dirichlet(np.full(21, 0.3), size=length), axis=1)

@@ -16,6 +16,7 @@ from data.limits import LONGEST_LINE, bounded_lines
 # Rows that HH-suite writes above the sequences: secondary structure and confidences, not residues.
 ANNOTATION_ROWS = {"ss_pred", "ss_conf", "ss_dssp", "sa_dssp", "sa_pred", "aa_dssp", "aa_pred"}
 
+_ROW = 100  # bytes of a row beside its letters
 _ANNOTATIONS = tuple(ANNOTATION_ROWS)  # what their names begin with
 
 # First line of ColabFold's A3M, lengths and copies; of several chains the rows hold all of them
@@ -114,12 +115,12 @@ def read_rows(path: str | Path) -> Iterator[Row]:
 
 
 def read_blocks(path: str | Path, letters: int = 1 << 19) -> Iterator[list[Row]]:
-    """Yield the rows of `read_rows` some at a time, with about so many letters together."""
+    """Yield the rows of `read_rows` some at a time, with about so many letters, names included, together."""
     block: list[Row] = []
     held = 0
     for row in read_rows(path):
         block.append(row)
-        held += len(row.text)
+        held += len(row.text) + len(row.name) + _ROW
         if held >= letters:
             yield block
             block, held = [], 0

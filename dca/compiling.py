@@ -5,11 +5,15 @@ the compiled function goes an entry of our own, ``int32 entry(arguments, result)
 as slots of eight bytes (an array as its address, lengths and strides; a tuple as its items), the result goes
 into slots of eight bytes, and what is returned is 0, or 1 where the function failed. Work space that a
 kernel asks for comes from malloc, at multiples of 64 bytes: the object file needs no part of numba's runtime.
+What a kernel that fails had asked for is lost.
 """
 
+import os
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
+
+os.environ["NUMBA_DISABLE_INTEL_SVML"] = "1"  # a library that a process without numba does not load
 
 import llvmlite.binding as llvm
 import numba
@@ -84,7 +88,7 @@ def compile_object(kernel: Any, arguments: tuple[Any, ...], entry: str) -> tuple
     for value in (*module.functions, *module.global_variables):
         if not value.is_declaration and value.name != entry:
             value.linkage = "internal"
-        elif value.name.startswith(("numba", "NRT", "Py", "_Py")):
+        elif value.name.startswith(("numba", "NRT", "Py", "_Py", "__svml")):
             raise RuntimeError(f"kernel {kernel.__name__} needs {value.name} of numba's runtime")
     return _result_codes(compiled.signature.return_type), target_machine().emit_object(module)
 
@@ -98,10 +102,14 @@ def _result_codes(result: Any) -> str:
     if result == types.none:
         return ""
     if isinstance(result, types.BaseTuple):
-        return "(" + "".join(map(_result_codes, _items(result)))
-    if result not in _CODES:
-        raise RuntimeError(f"a kernel cannot return {result}")
-    return _CODES[result]
+        return "(" + "".join(map(_number_code, _items(result)))
+    return _number_code(result)
+
+
+def _number_code(result: Any) -> str:
+    if types.unliteral(result) not in _CODES:
+        raise RuntimeError(f"a kernel returns nothing, a number, or a tuple of numbers, not {result}")
+    return _CODES[types.unliteral(result)]
 
 
 def _entry_module(library: Any, compiled: Any, name: str) -> Any:
@@ -190,7 +198,7 @@ def _define_work_space(module: Any) -> None:
 
 
 def _define_reshape(module: Any) -> None:
-    """Strides of an array in C order after ``reshape``: 1, or 0 where the array is in another order."""
+    """Strides in C order after ``reshape``: 1, or 0 where the array is not empty and in another order."""
     flag, sizes = ir.IntType(32), _SIZE.as_pointer()
     kind = ir.FunctionType(flag, [_SIZE, sizes, sizes, _SIZE, sizes, sizes, _SIZE, flag])
     function = ir.Function(module, kind, "numba_attempt_nocopy_reshape")
@@ -215,9 +223,10 @@ def _define_reshape(module: Any) -> None:
             builder.store(flag(0), in_order)
 
     downwards(count, lengths, compare)
+    empty = builder.icmp_signed("==", builder.load(stride), _SIZE(0))
     downwards(
         new_count,
         new_lengths,
         lambda axis, _: builder.store(builder.load(stride), builder.gep(new_strides, [axis])),
     )
-    builder.ret(builder.load(in_order))
+    builder.ret(builder.or_(builder.load(in_order), builder.zext(empty, flag)))

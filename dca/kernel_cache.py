@@ -54,6 +54,8 @@ def _folder() -> str:
 def read(name: str) -> bytes | None:
     """What is kept by this name, a path in the folder; None where nothing is, or something damaged."""
     folder = _folder()
+    if not folder:
+        return None
     try:
         with open(os.path.join(folder, name), "rb") as file:
             content = file.read()
@@ -76,16 +78,27 @@ def keep(name: str, content: bytes) -> None:
         if not os.path.isdir(os.path.dirname(path)):
             _forget_old(folder)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), delete=False) as file:
-            file.write(hashlib.sha256(content).digest() + content)
-        os.replace(file.name, path)  # whole or not at all, for processes that read it now
+        _write(path, hashlib.sha256(content).digest() + content)
     except OSError as error:
         logger.info("a compiled kernel is not kept: %s", error)
+
+
+def _write(path: str, content: bytes) -> None:
+    """Whole or not at all, for processes that read it now."""
+    with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.replace(file.name, path)
+        except OSError:
+            os.unlink(file.name)
+            raise
 
 
 def _forget_old(folder: str) -> None:
     before = time.time() - _KEPT_DAYS * 86400
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(PREFIX) and entry.stat().st_mtime < before:
-                shutil.rmtree(entry.path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process may have removed it
+                if entry.name.startswith(PREFIX) and entry.stat(follow_symlinks=False).st_mtime < before:
+                    shutil.rmtree(entry.path)

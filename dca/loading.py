@@ -5,6 +5,7 @@ one object file (`dca.compiling`), kept where `dca.kernel_cache` says. LLVM's li
 takes longer to import than a small family to infer, is only asked where there is none.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -16,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
 import llvmlite
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 _PLAIN = {"l": "q", "L": "Q"} if struct.calcsize("l") == 8 else {}  # two names of one type
 _LAYOUT = 0x1 | 0x100 | 0x400  # of numpy's flags: C order, aligned, writeable
 _F_ORDER = 0x2
+_MACHINERY = ("loading", "compiling", "vector", "vector_llvm")  # modules that decide what a kernel becomes
+_NOT_CODE = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")  # the other variables of numba change what it compiles
 # Of this kind ctypes lets go of the interpreter lock while a function runs
 _function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_char_p)
 _lock = threading.RLock()
@@ -44,6 +48,10 @@ class Kernel:
     """
 
     def __init__(self, function: Callable[..., Any], fastmath: bool):
+        if function.__closure__ or function.__defaults__ or function.__kwdefaults__:
+            raise TypeError(
+                f"kernel {function.__qualname__} depends on more than its arguments and constants"
+            )
         functools.update_wrapper(self, function)
         self.py_func, self.fastmath = function, fastmath
         self._entries: dict[tuple[Any, ...], _Entry] = {}
@@ -64,15 +72,23 @@ class Kernel:
         return dispatcher(self.py_func, self.fastmath)
 
     def made_of(self, seen: set["Kernel"]) -> list[Any]:
-        """What its code depends on: its file, constants that it names, and the kernels that it calls."""
+        """What its code depends on: itself, constants that it names, and the kernels that it calls.
+
+        Taken from what is loaded, not from files, which may have been edited since.
+        """
         seen.add(self)
         code, names = self.py_func.__code__, self.py_func.__globals__
-        parts: list[Any] = [_digest(code.co_filename), self.fastmath]
-        for value in map(names.get, code.co_names):
-            if isinstance(value, Kernel) and value not in seen:
-                parts.append(value.made_of(seen))
-            elif isinstance(value, bool | int | float | str | tuple):
-                parts.append(value)
+        parts: list[Any] = [_contents(code), self.fastmath]
+        for name in code.co_names:
+            value = names.get(name)
+            if isinstance(value, Kernel):
+                parts.append(value.py_func.__qualname__ if value in seen else value.made_of(seen))
+            elif isinstance(value, bool | int | float | str | tuple | np.generic):
+                parts.append((name, value))
+            elif isinstance(value, np.ndarray):
+                parts.append((name, value.dtype.str, value.shape, value.tobytes()))
+            elif isinstance(value, ModuleType) and value.__name__ not in ("numpy", "math"):
+                raise TypeError(f"kernel {self.py_func.__qualname__} names the module {name}: import from it")
         return parts
 
     def _prepare(self, key: tuple[Any, ...], arguments: tuple[Any, ...]) -> "_Entry":
@@ -83,7 +99,7 @@ class Kernel:
             name = f"{self.py_func.__module__}.{self.py_func.__qualname__}"
             wanted = repr((name, key, self.made_of(set())))
             mark = hashlib.sha256(wanted.encode()).hexdigest()[:16]
-            path = os.path.join(_version(), f"{name}-{mark}")
+            path = os.path.join(_VERSION, f"{name}-{mark}")
             content = kernel_cache.read(path)
             if content is None:
                 from dca.compiling import compile_object
@@ -91,7 +107,8 @@ class Kernel:
                 logger.debug("compiling %s", name)
                 codes, data = compile_object(self.dispatcher, arguments, _symbol(mark))
                 content = codes.encode() + b"\n" + data
-                kernel_cache.keep(path, content)
+                if _version() == _VERSION:  # the machinery, too, may have been edited since it was loaded
+                    kernel_cache.keep(path, content)
             entry = self._entries[key] = _Entry(name, _symbol(mark), key, content)
         return entry
 
@@ -123,7 +140,7 @@ class _Entry:
 def _flatten(arguments: tuple[Any, ...], kinds: list[Any], slots: list[Any]) -> None:
     """Append what the types of the arguments are, and their values as slots of eight bytes."""
     for argument in arguments:
-        if isinstance(argument, np.ndarray):
+        if type(argument) in (np.ndarray, np.memmap) and argument.dtype.kind in "biuf":
             flags = argument.flags.num
             layout = flags & _LAYOUT if flags & 0x1 else flags & (_LAYOUT | _F_ORDER)
             kinds.append((argument.dtype.str, argument.ndim, layout))
@@ -135,14 +152,18 @@ def _flatten(arguments: tuple[Any, ...], kinds: list[Any], slots: list[Any]) -> 
             kinds.append(_PLAIN.get(code, code))
             slots.append(argument)
         elif isinstance(argument, bool | int | float):
-            kinds.append("?" if isinstance(argument, bool) else "q" if isinstance(argument, int) else "d")
+            whole = "q" if argument < 2**63 else "Q"
+            kinds.append("?" if isinstance(argument, bool) else whole if isinstance(argument, int) else "d")
             slots.append(argument)
         elif isinstance(argument, tuple):
-            kinds.append(f"({type(argument).__qualname__}")
+            kind = type(argument)
+            kinds.append(f"({kind.__module__}.{kind.__qualname__}{getattr(kind, '_fields', '')}")
             _flatten(argument, kinds, slots)
             kinds.append(")")
         else:
-            raise TypeError(f"a kernel takes arrays, numbers and tuples of them, got {type(argument)}")
+            raise TypeError(
+                f"a kernel takes arrays of numbers, numbers and tuples of them, got {type(argument)}"
+            )
 
 
 def _format(kinds: tuple[Any, ...]) -> str:
@@ -181,21 +202,27 @@ def target_machine() -> Any:
     )
 
 
-@functools.cache
 def _version() -> str:
-    """Name for the code of this package, the versions of what compiles it, and this processor."""
+    """Name for what compiles kernels, its versions and settings, and this processor."""
     digest = hashlib.sha256()
     found = importlib.util.find_spec("numba")  # not imported: only its version is asked for
     if found is not None and found.origin is not None:
         digest.update(Path(found.origin).with_name("_version.py").read_bytes())
     processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    digest.update(repr((llvmlite.__version__, sys.version_info, processor)).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    settings = {name: os.environ[name] for name in sorted(os.environ) if name.startswith("NUMBA_")}
+    for name in _NOT_CODE:
+        settings.pop(name, None)
+    digest.update(repr((llvmlite.__version__, sys.version_info, processor, settings)).encode())
+    for name in _MACHINERY:
+        with contextlib.suppress(OSError):  # of a program that is packed in one file
+            digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     return kernel_cache.PREFIX + digest.hexdigest()[:16]
 
 
-@functools.cache
-def _digest(path: str) -> str:
-    """Of the file in which a kernel stands."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+_VERSION = _version()
+
+
+def _contents(code: CodeType) -> list[Any]:
+    """What a function does, without its place in a file."""
+    constants = [_contents(value) if isinstance(value, CodeType) else value for value in code.co_consts]
+    return [code.co_code, code.co_names, code.co_varnames, constants]

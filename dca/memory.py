@@ -18,7 +18,7 @@ from data.memory import domain_way, largest, require_bytes
 from data.memory import gigabytes as _up
 
 # Of dca.chains, dca.vector, dca.words, dca.weights and dca.boltzmann, written again (a test compares them):
-# whoever plans a run need not load numba.
+# whoever plans a run need not load kernels.
 GROUP = 8
 WIDTH = 24
 PLANES = 5

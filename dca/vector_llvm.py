@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
 from dca import vector
 from dca.vector import LIMIT, LOG2E, POWERS, TRIPLE, WIDTH
@@ -63,8 +64,6 @@ def _variables(builder: Any, values: list[Any]) -> list[Any]:
 
 
 def _array(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    from numba.np.arrayobj import make_array  # only to compile: numba loads much with it
-
     return make_array(kind)(context, builder, value)
 
 

@@ -6,7 +6,7 @@ from dca.memory import predicted_bytes
 from nets.config import CHAIN_STEPS, CHAINS, RefinerConfig
 
 TORCH = 290_000_000  # bytes of torch, loaded, with its buffers
-NUMBA = 100_000_000  # bytes of numba and of compiled kernels
+LLVM = 37_000_000  # bytes of its library and of compiled kernels
 STRIP_PIXELS = 1 << 14  # of a map that are embedded at once
 TRUNK_PIXELS = 1 << 15  # that pass through a block of the trunk at once
 
@@ -28,7 +28,7 @@ def prediction_bytes(length: int, config: RefinerConfig) -> int:
     maps = 4 * config.channels * length**2
     passing = 12 * config.channels * min(length**2, TRUNK_PIXELS + 40 * length)
     work = max(maps + strip, 2 * maps + passing, chain_bytes(length, config.bins))
-    return INTERPRETER + NUMBA + TORCH + weights_bytes(config) + held + 16 * config.bins * length**2 + work
+    return INTERPRETER + LLVM + TORCH + weights_bytes(config) + held + 16 * config.bins * length**2 + work
 
 
 def weights_bytes(config: RefinerConfig) -> int:

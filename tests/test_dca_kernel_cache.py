@@ -40,7 +40,7 @@ def run(tmp_path):
     def start(**variables):
         return subprocess.Popen(
             [sys.executable, str(script)],
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "NUMBA_DISABLE_JIT": "0"} | variables,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -93,8 +93,19 @@ def test_an_edit_of_the_kernel_is_noticed(run, tmp_path):
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     finish(start(**cache))
     script = tmp_path / "tree" / "kernel.py"
-    script.write_text(KERNEL.replace("0.0\n", "0.0 + 0.0\n"))
+    script.write_text(KERNEL.replace("found += value", "found += 1 * value"))
     assert finish(start(**cache))
+    assert len(_kept(tmp_path)) == 2
+
+
+def test_what_is_kept_is_what_was_loaded_not_what_the_file_says_by_then(run, tmp_path):
+    start, finish = run
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    script = tmp_path / "tree" / "kernel.py"
+    late = "text = open(__file__).read(); open(__file__, 'w').write(text.replace('+= value', '+= 1 * value'))"
+    script.write_text(KERNEL.replace("print(", f"{late}\nprint("))
+    assert finish(start(**cache))
+    assert finish(start(**cache))  # the edited file is another kernel
     assert len(_kept(tmp_path)) == 2
 
 
@@ -112,7 +123,7 @@ def test_another_constant_of_another_module_is_noticed(run, tmp_path):
 
 
 def test_an_edit_of_the_package_is_noticed(run, tmp_path):
-    """Of any module: kernels are made of several, and of vector operations."""
+    """Of a module that decides what kernels become."""
     start, finish = run
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     shutil.copytree(ROOT / "dca", tmp_path / "tree" / "dca")
@@ -135,6 +146,23 @@ def test_no_place_that_can_be_written(run, tmp_path):
         script.write_text(f"{blocked.replace('/dev/null', place)}\n{KERNEL}")
         assert finish(start())
         assert finish(start())
+
+
+def test_nothing_is_read_where_there_is_no_folder(tmp_path, monkeypatch):
+    """A name alone would be a path in the working folder, where anybody may have put something."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    kernel_cache.keep("covarion-this/kernel", b"code")
+    monkeypatch.setattr(kernel_cache, "_folder", lambda: "")
+    assert kernel_cache.read("covarion-this/kernel") is None
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    (tmp_path / "covarion-gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "covarion-this" / "kernel").mkdir(parents=True)  # nothing can replace it
+    kernel_cache.keep("covarion-this/kernel", b"code")
+    assert [path.name for path in (tmp_path / "covarion-this").iterdir()] == ["kernel"]
 
 
 def test_versions_that_nothing_was_added_to_for_months_are_forgotten(tmp_path, monkeypatch):

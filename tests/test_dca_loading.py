@@ -1,6 +1,5 @@
 """Kernels called through object files take and give what the same functions take and give in Python."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -10,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from dca import accelerate
 from dca.accelerate import jit
 
-pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="kernels are Python there")
+pytestmark = pytest.mark.skipif(accelerate._interpreted, reason="kernels are Python there")
 
 
 class Pair(NamedTuple):
@@ -64,6 +64,34 @@ def _aligned(count):
 
 
 @jit
+def _as_real(value):
+    return float(value)
+
+
+@jit
+def _three():
+    return 3
+
+
+@jit
+def _flat_sum(values):
+    total = 0.0
+    for value in values.reshape(-1):
+        total += value
+    return total
+
+
+@jit
+def _nested(value):
+    return value, (value, value)
+
+
+@jit
+def _of_a_module(value):
+    return value + accelerate._PIECES
+
+
+@jit
 def _sorted(values):
     return np.sort(values)[0]
 
@@ -87,6 +115,12 @@ def test_numbers_keep_their_types():
     assert _twice(np.int64(-3)) == -6
 
 
+def test_whole_numbers_of_both_kinds():
+    assert _as_real(2**63) == 2.0**63
+    assert _as_real(-4) == -4.0
+    assert _three() == 3
+
+
 def test_named_tuples_and_strides():
     first, second = np.arange(6.0)[::2], np.arange(12, dtype=np.int8).reshape(2, 6).T[:3]
     out = np.zeros((3, 2))[:, 1]
@@ -102,6 +136,8 @@ def test_work_space_and_other_shapes(values, order, writeable):
     values.flags.writeable = writeable
     out = np.full(values.shape[0], np.nan)
     _through_work_space(values, out)
+    if order == "C":
+        assert _flat_sum(values) == values.sum()
     np.testing.assert_array_equal(out, values.sum(axis=1))
 
 
@@ -122,13 +158,29 @@ def test_threads_that_meet_a_kernel_first_get_one_result():
     np.testing.assert_array_equal(out, np.arange(1000))
 
 
+def test_functions_of_one_name_are_told_apart():
+    one, ten = jit(lambda value: value + 1), jit(lambda value: value + 10)
+    assert (one(0), ten(0)) == (1, 10)
+
+
 def test_what_a_kernel_cannot_take_or_use_is_said():
-    with pytest.raises(TypeError, match=r"arrays, numbers and tuples of them, got .*list"):
+    with pytest.raises(TypeError, match=r"arrays of numbers, numbers and tuples of them, got .*list"):
         _twice([1, 2])
+    with pytest.raises(TypeError, match=r"got .*MaskedArray"):
+        _flat_sum(np.ma.masked_array(np.arange(3.0), [False, True, False]))
+    with pytest.raises(RuntimeError, match="a tuple of numbers, not"):
+        _nested(1)
+    with pytest.raises(TypeError, match="names the module accelerate: import from it"):
+        _of_a_module(1)
+    factor = 2
+    with pytest.raises(TypeError, match="depends on more than its arguments"):
+        jit(lambda value: value * factor)
     with pytest.raises(RuntimeError, match=r"_sorted needs \w+ of numba's runtime"):
         _sorted(np.arange(3.0))
     with pytest.raises(RuntimeError, match=r"_huge failed: no memory for work space"):
-        _huge(2**60)
+        _huge(2**60)  # more bytes than there are numbers for them
+    with pytest.raises(RuntimeError, match=r"_huge failed: no memory for work space"):
+        _huge(2**57)
     assert _reshaped(np.arange(6.0), 2, 3) == 5
     with pytest.raises(RuntimeError, match="shapes that do not fit"):
         _reshaped(np.arange(6.0), 2, 4)

@@ -11,7 +11,7 @@ import bootstrap
 
 RULES = sorted(path.stem for path in (ROOT / "workflow/envs").glob("*.yaml"))
 IMPORT_NAMES = {"Bio": "biopython"}
-BROUGHT_ALONG = {"llvmlite", "markupsafe"}  # by numba and jinja2
+BROUGHT_ALONG = {"markupsafe"}  # by jinja2
 CONDA_NAMES = {"pytorch": "torch"}
 ON_THE_HOST = {"snakemake", "snakemake-executor-plugin-slurm"}  # they start the jobs
 OF_TORCH = {"fsspec", "networkx", "sympy", "typing-extensions", "setuptools"}
