@@ -23,6 +23,20 @@ from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.kernels import centred_field, site_gradient, table_rows
 from dca.pseudolikelihood import PlmSettings, check_alignment, independent_fields
+from dca.slabs import (
+    C,
+    D,
+    G,
+    J,
+    T,
+    X,
+    advance_slabs,
+    dot_slabs,
+    make_trial,
+    move_field,
+    turn_field,
+    turn_slabs,
+)
 from dca.vector import WIDTH
 from dca.words import Words, shared_words
 
@@ -30,9 +44,6 @@ log = logging.getLogger(__name__)
 
 _FIRST_STEP = 0.3
 _TRIALS = 6
-# Slabs of a site's working memory: couplings, direction of search, gradient, gradient at the trial point,
-# trial point, diagonal curvature
-_J, _D, _G, _T, _X, _C = range(6)
 
 
 def asymmetric_pseudolikelihood(
@@ -133,7 +144,7 @@ def _solve_sites(
     rows = np.empty(weights.shape[0] * WIDTH, dtype=np.float32)
     for i in range(lo, hi):
         slabs = np.zeros((6, columns.shape[0], q * WIDTH), dtype=np.float32)
-        _fill_curvature(i, frequencies, np.float32(neff), np.float32(2.0 * coupling_penalty), slabs[_C])
+        _fill_curvature(i, frequencies, np.float32(neff), np.float32(2.0 * coupling_penalty), slabs[C])
         field = np.empty(q)
         for a in range(q):
             field[a] = fields[i, a]
@@ -152,7 +163,7 @@ def _solve_sites(
             slabs,
             (table, rows),
         )
-        _store_zero_sum(i, slabs[_J], field, frequencies, fields[i], one, two)
+        _store_zero_sum(i, slabs[J], field, frequencies, fields[i], one, two)
 
 
 @jit
@@ -195,60 +206,32 @@ def _solve_site(
         own = float(frequencies[i, a])
         curvature[a] = neff * own * (1.0 - own) + 1.0 + 2.0 * field_penalty
         by_field[a], turn[a] = 0.0, 0.0
-    _gradient(data, field, slabs[_X], by_field, slabs[_G])
-    norm = _advance(slabs, 0.0, 0.0)[0] + _move(field, turn, by_field, by_field, curvature, 0.0, 0.0)[0]
-    slope = _turn(slabs, 0.0) + _turn_field(turn, by_field, curvature, 0.0)
+    _gradient(data, field, slabs[X], by_field, slabs[G])
+    norm = (
+        advance_slabs(slabs, 0.0, 0.0)[0]
+        + move_field(field, turn, by_field, by_field, curvature, 0.0, 0.0)[0]
+    )
+    slope = turn_slabs(slabs, 0.0) + turn_field(turn, by_field, curvature, 0.0)
     step, count, error = _FIRST_STEP, 1, 0.0
     for _ in range(max_iterations):
         if norm <= 0.0:  # nothing varies at this site
             return count, 0.0
         step, share, tried = _search(data, slabs, field, turn, slope, step, trial)
         count += tried
-        new_norm, change, size = _advance(slabs, share * step, share)
-        field_norm, field_change = _move(field, turn, by_field, trial, curvature, share * step, share)
+        new_norm, change, size = advance_slabs(slabs, share * step, share)
+        field_norm, field_change = move_field(field, turn, by_field, trial, curvature, share * step, share)
         new_norm += field_norm
         change += field_change
         error = np.sqrt(new_norm / size)
         if error < tolerance:
             break
         memory = max(0.0, change / norm)
-        slope = _turn(slabs, memory) + _turn_field(turn, by_field, curvature, memory)
+        slope = turn_slabs(slabs, memory) + turn_field(turn, by_field, curvature, memory)
         if slope >= 0.0:  # uphill: memory is dropped
-            slope = _turn(slabs, 0.0) + _turn_field(turn, by_field, curvature, 0.0)
+            slope = turn_slabs(slabs, 0.0) + turn_field(turn, by_field, curvature, 0.0)
         norm = new_norm
         step *= (1.0 + share) / 2.0
     return count, error
-
-
-@jit
-def _move(
-    field: np.ndarray,
-    turn: np.ndarray,
-    by_field: np.ndarray,
-    trial: np.ndarray,
-    curvature: np.ndarray,
-    step: float,
-    share: float,
-) -> tuple[float, float]:
-    """What `_advance` does with couplings, for the field and its gradient: norm and change."""
-    norm, change = 0.0, 0.0
-    for a in range(field.size):
-        delta = share * (trial[a] - by_field[a])
-        by_field[a] += delta
-        field[a] += step * turn[a]
-        norm += by_field[a] * by_field[a] / curvature[a]
-        change += delta * by_field[a] / curvature[a]
-    return norm, change
-
-
-@jit
-def _turn_field(turn: np.ndarray, by_field: np.ndarray, curvature: np.ndarray, memory: float) -> float:
-    """The next direction of search of the field; its slope."""
-    slope = 0.0
-    for a in range(turn.size):
-        turn[a] = memory * turn[a] - by_field[a] / curvature[a]
-        slope += turn[a] * by_field[a]
-    return slope
 
 
 @jit
@@ -267,12 +250,12 @@ def _search(
     """
     share, tried, tried_field = 1.0, 0, np.empty(field.size)
     while True:
-        _trial_point(slabs, np.float32(step))
+        make_trial(slabs, np.float32(step))
         for a in range(field.size):
             tried_field[a] = field[a] + step * turn[a]
-        _gradient(data, tried_field, slabs[_X], trial, slabs[_T])
+        _gradient(data, tried_field, slabs[X], trial, slabs[T])
         tried += 1
-        reached = _dot(slabs[_D], slabs[_T])
+        reached = dot_slabs(slabs[D], slabs[T])
         for a in range(field.size):
             reached += turn[a] * trial[a]
         share = slope / (slope - reached) if reached > slope else 4.0
@@ -314,64 +297,6 @@ def _centre(
                     rows[j, b, a] = np.float32(0.0)
                 else:
                     rows[j, b, a] += pull * values[j, b, a] - by_field[a] * frequencies[j, b]
-
-
-@jit(fastmath=True)
-def _dot(one: np.ndarray, two: np.ndarray) -> float:
-    total = 0.0
-    for j in range(one.shape[0]):
-        part = np.float32(0.0)
-        for k in range(one.shape[1]):
-            part += one[j, k] * two[j, k]
-        total += float(part)
-    return total
-
-
-@jit(fastmath=True)
-def _trial_point(slabs: np.ndarray, step: float) -> None:
-    couplings, direction, point = slabs[_J], slabs[_D], slabs[_X]
-    for j in range(point.shape[0]):
-        for k in range(point.shape[1]):
-            point[j, k] = couplings[j, k] + step * direction[j, k]
-
-
-@jit(fastmath=True)
-def _advance(slabs: np.ndarray, step: float, share: float) -> tuple[float, float, float]:
-    """Move along the direction and interpolate the gradient g to g'.
-
-    Returns g' C^-1 g', (g' - g) C^-1 g' and J C J, with C the diagonal curvature.
-    """
-    couplings, direction, gradient, trial, curvature = slabs[_J], slabs[_D], slabs[_G], slabs[_T], slabs[_C]
-    stride, part = np.float32(step), np.float32(share)
-    norm, change, size = 0.0, 0.0, 0.0
-    for j in range(gradient.shape[0]):
-        # One column's sums stay in float32, so that the loop fills vectors; columns are added in double.
-        some_norm, some_change, some_size = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-        for k in range(gradient.shape[1]):
-            moved = couplings[j, k] + stride * direction[j, k]
-            delta = part * (trial[j, k] - gradient[j, k])
-            slope = gradient[j, k] + delta
-            couplings[j, k], gradient[j, k] = moved, slope
-            some_norm += slope * slope / curvature[j, k]
-            some_change += delta * slope / curvature[j, k]
-            some_size += moved * moved * curvature[j, k]
-        norm, change, size = norm + float(some_norm), change + float(some_change), size + float(some_size)
-    return norm, change, size
-
-
-@jit(fastmath=True)
-def _turn(slabs: np.ndarray, memory: float) -> float:
-    """direction = memory direction - C^-1 gradient; its slope, direction times gradient."""
-    direction, gradient, curvature = slabs[_D], slabs[_G], slabs[_C]
-    kept = np.float32(memory)
-    slope = 0.0
-    for j in range(gradient.shape[0]):
-        part = np.float32(0.0)
-        for k in range(gradient.shape[1]):
-            direction[j, k] = kept * direction[j, k] - gradient[j, k] / curvature[j, k]
-            part += direction[j, k] * gradient[j, k]
-        slope += float(part)
-    return slope
 
 
 @jit

@@ -64,7 +64,7 @@ def test_usage_is_that_of_the_program():
     used = measure([sys.executable, "-I", "-S", "-c", work])
     assert 0.5 <= used.cpu < 2
     assert used.wall >= 0.4
-    assert 5 < used.memory < 40  # this process holds numpy and numba: far more
+    assert 5 < used.memory < 40  # this process holds numpy and LLVM: far more
     large = measure([sys.executable, "-I", "-S", "-c", "b'1' * 100_000_000"])
     assert 100 < large.memory < 160
     both = measure(["sh", "-c", f'{sys.executable} -I -S -c "{work}"; {sys.executable} -I -S -c "{work}"'])
