@@ -8,6 +8,7 @@ Exit code 0 only when every alignment went through.
 """
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -26,6 +27,7 @@ _SUFFIXES = (".gz", ".a3m", ".a2m", ".fasta", ".fas", ".fa", ".sto", ".stockholm
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    gc.set_threshold(50_000)  # after 700 objects, as it is, collections take 4 % of a small run
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -102,17 +102,20 @@ def shared_words(tokens: np.ndarray, letters: int, share: float = SHARE, most_ro
 
     for left, right in pairwise(leaves):
         propose(left, right)
-    first = leaves[0]
+    first, nodes = leaves[0], list(leaves)
     while queue:
         _, _, left, right = heapq.heappop(queue)
         if left.ids.size and right.ids.size:  # neither is joined already
             node = _join(left, right, most, most_rows)
+            nodes.append(node)
             first = node if node.before is None else first
             propose(node.before, node)
             propose(node, node.after)
     trees = [first]
     while trees[-1].after is not None:
         trees.append(trees[-1].after)
+    for node in nodes:  # no cycles are left, so that all goes when the last name of it does
+        node.before = node.after = None
     return _laid_out(trees, tokens.shape[0], letters, most_rows)
 
 
