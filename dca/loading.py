@@ -32,7 +32,8 @@ _PLAIN = {"l": "q", "L": "Q"} if struct.calcsize("l") == 8 else {}  # two names 
 _LAYOUT = 0x1 | 0x100 | 0x400  # of numpy's flags: C order, aligned, writeable
 _F_ORDER = 0x2
 _MACHINERY = ("loading", "compiling", "vector", "vector_llvm")  # modules that decide what a kernel becomes
-_NOT_CODE = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")  # the other variables of numba change what it compiles
+# The other variables of numba change what it compiles; the last is set by `dca.compiling`
+_NOT_CODE = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_DISABLE_INTEL_SVML")
 # Of this kind ctypes lets go of the interpreter lock while a function runs
 _function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_char_p)
 _lock = threading.RLock()

@@ -38,9 +38,11 @@ def run(tmp_path):
     script.write_text(KERNEL)
 
     def start(**variables):
+        # Not the variables that numba, or what loads it here, has set in this process
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
         return subprocess.Popen(
             [sys.executable, str(script)],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "NUMBA_DISABLE_JIT": "0"} | variables,
+            env=inherited | {"PYTHONPATH": str(ROOT)} | variables,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
