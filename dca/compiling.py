@@ -39,7 +39,7 @@ def dispatcher(function: Callable[..., Any], fastmath: bool) -> Any:
     """Numba's function, whose globals are numba's too: kernels that it calls, and vector operations."""
     code, names = function.__code__, function.__globals__
     names = names | {name: _compiled(names[name]) for name in code.co_names if name in names}
-    twin = FunctionType(code, names, function.__name__, function.__defaults__, function.__closure__)
+    twin = FunctionType(code, names, function.__name__)  # a kernel has neither defaults nor a closure
     twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
     unused: dict[str, Any] = {"no_cfunc_wrapper": True, "no_cpython_wrapper": True}
     return numba.njit(nogil=True, fastmath=fastmath, error_model="numpy", **unused)(twin)
@@ -75,7 +75,7 @@ def compile_object(kernel: Any, arguments: tuple[Any, ...], entry: str) -> tuple
     Raises
     ------
     RuntimeError
-        The kernel uses more of numba's runtime than work space.
+        The kernel uses more of numba's runtime than work space, or returns what does not fit into slots.
     """
     signature = tuple(numba.typeof(argument) for argument in arguments)
     kernel.compile(signature)
@@ -113,7 +113,7 @@ def _number_code(result: Any) -> str:
 
 
 def _entry_module(library: Any, compiled: Any, name: str) -> Any:
-    """The entry, and the two functions of numba's runtime that give and take work space."""
+    """The entry, and the functions of numba's runtime that kernels may use."""
     context, kinds, result = compiled.target_context, compiled.signature.args, compiled.signature.return_type
     module = library.create_ir_module("entry")
     _define_work_space(module)

@@ -435,6 +435,16 @@ def test_rows_in_many_blocks_are_the_same_alignment(tmp_path, monkeypatch, name,
         assert [row for block in read_blocks(path, letters) for row in block] == list(read_rows(path))
 
 
+def test_rows_without_letters_close_blocks(tmp_path):
+    """What is held at once is bounded by names and rows too, and a blank row is met before the file's end."""
+    path = write_text(tmp_path / "f.fasta", ">\n" * 5000)
+    sizes = [len(block) for block in read_blocks(path, 10_000)]
+    assert sum(sizes) == 5000
+    assert max(sizes) <= 100
+    named = write_text(tmp_path / "g.fasta", f">{'x' * 999}\nA\n" * 100)
+    assert max(len(block) for block in read_blocks(named, 10_000)) <= 10
+
+
 @pytest.mark.parametrize("letters", [1, 13, 10_000])
 def test_the_first_row_that_is_odd_is_named_whatever_the_blocks(tmp_path, monkeypatch, letters):
     monkeypatch.setattr("data.layout.read_blocks", lambda path: read_blocks(path, letters))
