@@ -9,7 +9,6 @@ What cannot be written is compiled again by the next process; what cannot be rea
 """
 
 import contextlib
-import hashlib
 import logging
 import os
 import shutil
@@ -17,12 +16,22 @@ import stat
 import tempfile
 import time
 
+try:  # what hashlib gives out as well, without OpenSSL, which it loads in 3 ms
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
+
 logger = logging.getLogger(__name__)
 
 _PLACES = ("/var/tmp", "/tmp")  # the first outlives a restart
 _KEPT_DAYS = 90
 PREFIX = "covarion-"  # of versions: the folder may hold what is not ours
-_DIGEST = hashlib.sha256().digest_size
+_DIGEST = 32  # bytes
+
+
+def digest_of(content: bytes) -> bytes:
+    """What tells this content from any other."""
+    return blake2b(content, digest_size=_DIGEST).digest()
 
 
 def private_folder(parents: tuple[str, ...] = _PLACES) -> str:
@@ -62,7 +71,7 @@ def read(name: str) -> bytes | None:
     except OSError:
         return None
     digest, content = content[:_DIGEST], content[_DIGEST:]
-    if hashlib.sha256(content).digest() != digest:
+    if digest_of(content) != digest:
         logger.info("a compiled kernel is damaged and is compiled again: %s", name)
         return None
     return content
@@ -78,7 +87,7 @@ def keep(name: str, content: bytes) -> None:
         if not os.path.isdir(os.path.dirname(path)):
             _forget_old(folder)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-        _write(path, hashlib.sha256(content).digest() + content)
+        _write(path, digest_of(content) + content)
     except OSError as error:
         logger.info("a compiled kernel is not kept: %s", error)
 

@@ -1,14 +1,14 @@
-"""Kernels as object files: compiled once on this machine, then loaded by LLVM alone.
+"""Kernels as images of their code: compiled once on this machine, then mapped into each process.
 
 A kernel is called with arrays, numbers and named tuples of them. For each combination of their types there is
-one object file (`dca.compiling`), kept where `dca.kernel_cache` says. LLVM's library loads it; numba, which
-takes longer to import than a small family to infer, is only asked where there is none.
+one object file (`dca.compiling`), linked (`dca.linking`) and kept where `dca.kernel_cache` says. Numba, which
+takes longer to import than a small family to infer, is only asked where there is none; LLVM, whose library
+takes a sixth of such a run, also where the object file could not be linked here.
 """
 
 import contextlib
 import ctypes
 import functools
-import hashlib
 import importlib.util
 import logging
 import os
@@ -20,18 +20,24 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-import llvmlite
-import llvmlite.binding as llvm
 import numpy as np
 
-from dca import kernel_cache
+from dca import kernel_cache, linking
 
 logger = logging.getLogger(__name__)
 
 _PLAIN = {"l": "q", "L": "Q"} if struct.calcsize("l") == 8 else {}  # two names of one type
 _LAYOUT = 0x1 | 0x100 | 0x400  # of numpy's flags: C order, aligned, writeable
 _F_ORDER = 0x2
-_MACHINERY = ("loading", "compiling", "vector", "vector_llvm")  # modules that decide what a kernel becomes
+_MACHINERY = (
+    "loading",
+    "linking",
+    "compiling",
+    "vector",
+    "vector_llvm",
+)  # modules that decide what a kernel becomes
+# Lines about a processor that say what it is; others say how fast it runs just now
+_OF_PROCESSOR = ("vendor_id", "cpu family", "model", "stepping", "flags")
 # The other variables of numba change what it compiles; the last is set by `dca.compiling`
 _NOT_CODE = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_DISABLE_INTEL_SVML")
 # Of this kind ctypes lets go of the interpreter lock while a function runs
@@ -64,6 +70,21 @@ class Kernel:
         key = tuple(kinds)
         entry = self._entries.get(key) or self._prepare(key, arguments)
         return entry(slots)
+
+    def of_part(self, *arguments: Any) -> Callable[[int, int], None]:
+        """The kernel as a function of its first two arguments, whole numbers; the others are read once."""
+        kinds: list[Any] = ["q", "q"]
+        slots: list[Any] = []
+        _flatten(arguments, kinds, slots)
+        key = tuple(kinds)
+        entry = self._entries.get(key) or self._prepare(key, (0, 0, *arguments))
+
+        def run(
+            lo: int, hi: int, held: tuple[Any, ...] = arguments
+        ) -> None:  # held, since slots are addresses
+            entry([lo, hi, *slots])
+
+        return run
 
     @functools.cached_property
     def dispatcher(self) -> Any:
@@ -99,15 +120,18 @@ class Kernel:
                 return self._entries[key]
             name = f"{self.py_func.__module__}.{self.py_func.__qualname__}"
             wanted = repr((name, key, self.made_of(set())))
-            mark = hashlib.sha256(wanted.encode()).hexdigest()[:16]
+            mark = kernel_cache.digest_of(wanted.encode()).hex()[:16]
             path = os.path.join(_VERSION, f"{name}-{mark}")
             content = kernel_cache.read(path)
             if content is None:
                 from dca.compiling import compile_object
 
                 logger.debug("compiling %s", name)
-                codes, data = compile_object(self.dispatcher, arguments, _symbol(mark))
-                content = codes.encode() + b"\n" + data
+                symbol = _symbol(mark)
+                codes, data = compile_object(self.dispatcher, arguments, symbol)
+                image = linking.linked(data, symbol)
+                kind, data = (b"object", data) if image is None else (b"image", image)
+                content = b"\n".join((codes.encode(), kind, data))
                 if _version() == _VERSION:  # the machinery, too, may have been edited since it was loaded
                     kernel_cache.keep(path, content)
             entry = self._entries[key] = _Entry(name, _symbol(mark), key, content)
@@ -118,14 +142,12 @@ class _Entry:
     """The loaded code of a kernel for arguments of some types."""
 
     def __init__(self, name: str, symbol: str, key: tuple[Any, ...], content: bytes):
-        codes, data = content.split(b"\n", 1)
+        codes, kind, data = content.split(b"\n", 2)
         self.name, self._arguments = name, struct.Struct(_format(key))
         self._many = codes.startswith(b"(")
         self._result = struct.Struct(_format(tuple(codes.decode().strip("("))))
-        engine = _engine()
-        engine.add_object_file(llvm.ObjectFileRef.from_data(data))
-        engine.finalize_object()
-        self._call = _function(engine.get_function_address(symbol))
+        address, self._held = linking.load(data) if kind == b"image" else _load_object(data, symbol)
+        self._call = _function(address)
 
     def __call__(self, slots: list[Any]) -> Any:
         size = self._result.size
@@ -186,11 +208,25 @@ def _symbol(mark: str) -> str:
 @functools.cache
 def _engine() -> Any:
     """LLVM's linker, which keeps what it has loaded."""
+    import llvmlite.binding as llvm
+
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+
+
+def _load_object(data: bytes, symbol: str) -> tuple[int, Any]:
+    """Let LLVM load an object file: address of a function in it, and what holds the memory."""
+    import llvmlite.binding as llvm
+
+    engine = _engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+    engine.finalize_object()
+    return engine.get_function_address(symbol), engine
 
 
 def target_machine() -> Any:
     """What LLVM makes code for: this processor, and code that is put anywhere in memory."""
+    import llvmlite.binding as llvm
+
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
@@ -203,21 +239,32 @@ def target_machine() -> Any:
     )
 
 
+def _processor() -> Any:
+    """What this processor can do, as the system says, or else LLVM, whose library takes long to load."""
+    if sys.platform == "linux" and os.uname().machine == "x86_64":
+        with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="latin-1") as file:
+            first = file.read(1 << 14).split("\n\n", 1)[0].splitlines()
+            return [line for line in first if line.startswith(_OF_PROCESSOR)]
+    import llvmlite.binding as llvm
+
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
 def _version() -> str:
     """Name for what compiles kernels, its versions and settings, and this processor."""
-    digest = hashlib.sha256()
-    found = importlib.util.find_spec("numba")  # not imported: only its version is asked for
-    if found is not None and found.origin is not None:
-        digest.update(Path(found.origin).with_name("_version.py").read_bytes())
-    processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    parts = []
+    for name in ("numba", "llvmlite"):
+        found = importlib.util.find_spec(name)  # not imported: only its version is asked for
+        if found is not None and found.origin is not None:
+            parts.append(Path(found.origin).with_name("_version.py").read_bytes())
     settings = {name: os.environ[name] for name in sorted(os.environ) if name.startswith("NUMBA_")}
     for name in _NOT_CODE:
         settings.pop(name, None)
-    digest.update(repr((llvmlite.__version__, sys.version_info, processor, settings)).encode())
+    parts.append(repr((sys.version_info, _processor(), settings)).encode())
     for name in _MACHINERY:
         with contextlib.suppress(OSError):  # of a program that is packed in one file
-            digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
-    return kernel_cache.PREFIX + digest.hexdigest()[:16]
+            parts.append(Path(__file__).with_name(f"{name}.py").read_bytes())
+    return kernel_cache.PREFIX + kernel_cache.digest_of(b"\0".join(parts)).hex()[:16]
 
 
 _VERSION = _version()

@@ -27,9 +27,10 @@ CHAINS = 2000
 MOST_ROWS = 10_000
 SHARE = 0.2
 
-_BASE = 89_000_000  # interpreter, numpy, LLVM, compiled kernels
-_SCIPY = 25_000_000  # what its linear algebra, loaded for the inverse, adds to the peak
+_BASE = 33_000_000  # interpreter, numpy, compiled kernels
+_SCIPY = 39_000_000  # what its linear algebra, loaded for the inverse, adds to the peak
 _NAME = 112  # a header of some 50 letters, as a string in a list
+_ROW, _KEPT = 160, 7_000_000  # a row beside its letters and its name, and the most of what `data.rows` keeps
 _LINE = 150  # a pair in the printed table: its places, its line as a string, the line in the whole text
 _MODELS = ("mean-field", "ridge", "plm-asymmetric", "plm")  # that a refused run is pointed to
 
@@ -49,7 +50,7 @@ def predicted_bytes(method: str, rows: int, length: int, threads: int = 1) -> in
     Returns
     -------
     int
-        Bytes. Kernels are taken as compiled; a run that has to compile them may take 0.2 GB more.
+        Bytes. Kernels are taken as compiled; a run that has to compile them may take 0.25 GB more.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def _stages(method: str, rows: int, length: int, threads: int) -> dict[str, int]
     held = tokens + _NAME * rows
     planes = 8 * PLANES * rows * -(-length // 64)
     stages = {
-        "read": held + tokens,  # the mask of unknown residues
+        "read": held + tokens + min(rows * (length + _ROW), _KEPT),  # the mask of unknown residues
         "pack": held + tokens + planes,
         "weights": held + planes + 4 * CHUNKS * rows + 20 * rows,
         "table": held + _LINE * pairs + 12 * length**2,

@@ -165,13 +165,13 @@ def test_a_refusal_says_how_much_and_the_ways_out():
     with pytest.raises(CovarionError) as caught:
         require_memory("plm", 20_000, 1000, limit=4 * GIGA, **NOWHERE)
     message = str(caught.value)
-    assert "plm on 20000 sequences and 1000 columns needs 5.8 GB of memory" in message
+    assert "plm on 20000 sequences and 1000 columns needs 5.7 GB of memory" in message
     assert "found: 4.0 GB (--memory)" in message
     for other in ("mean-field", "ridge", "plm-asymmetric"):
         size = predicted_bytes(other, 20_000, 1000)
         assert f"--method {other} ({memory._up(size)} GB)" in message
     assert "a domain of at most" in message
-    assert "a machine that gives 5.8 GB" in message
+    assert "a machine that gives 5.7 GB" in message
     assert "sequences (" not in message  # no number of rows would do
 
 
@@ -201,11 +201,11 @@ def test_every_way_out_fits(method, rows, length, limit):
 
 def test_fewer_sequences_are_a_way_out_of_deep_alignments():
     with pytest.raises(MemoryLimitError, match=r"at most \d+ sequences \(0\.4 GB\)"):
-        require_memory("plm", 300_000, 150, limit=4 * 10**8, **NOWHERE)
+        require_memory("plm", 300_000, 150, limit=37 * 10**7, **NOWHERE)
 
 
 def test_one_thread_is_a_way_out_of_many():
-    with pytest.raises(MemoryLimitError, match=r"--threads 1 \(0\.5 GB\)"):
+    with pytest.raises(MemoryLimitError, match=r"--threads 1 \(0\.4 GB\)"):
         require_memory("plm", 300_000, 150, threads=64, limit=6 * 10**8, **NOWHERE)
 
 
