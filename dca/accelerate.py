@@ -10,6 +10,8 @@ Threads are Python's: kernels let go of the interpreter lock, and take which par
 to run. Numba's own parallel loops take seconds more to compile, and their threads spin against those of BLAS.
 """
 
+import _thread
+import functools
 import os
 from collections.abc import Callable
 from itertools import pairwise
@@ -52,6 +54,55 @@ def get_threads() -> int:
     return _threads
 
 
+class _Helper:
+    """A thread that waits for work: to start one for each kernel takes as long as a short kernel."""
+
+    def __init__(self) -> None:
+        self._work: Callable[[], None] | None = None
+        self._error: BaseException | None = None
+        self._wanted, self._done = _thread.allocate_lock(), _thread.allocate_lock()
+        self._wanted.acquire()
+        self._done.acquire()
+        _thread.start_new_thread(self._serve, ())
+
+    def _serve(self) -> None:
+        while self._wanted.acquire():
+            try:
+                if self._work is not None:
+                    self._work()
+            except BaseException as error:  # raised again where the work was asked for
+                self._error = error
+            self._work = None
+            self._done.release()
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Begin, and return at once."""
+        self._work = work
+        self._wanted.release()
+
+    def wait(self) -> BaseException | None:
+        """Return when the work is done, and what it raised."""
+        self._done.acquire()
+        error, self._error = self._error, None
+        _idle.append(self)
+        return error
+
+
+_idle: list[_Helper] = []
+
+
+def _helper() -> _Helper:
+    """One that has nothing to do, a new one where all are at work: callers may be threads themselves."""
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Helper()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)  # a child has none of its parent's threads
+
+
 def in_parallel(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
     """Run ``kernel(lo, hi, *arguments)`` for parts lo .. hi of 0 .. count, some at a time.
 
@@ -66,14 +117,56 @@ def in_parallel(kernel: Callable[..., None], count: int, *arguments: Any) -> Non
     if threads <= 1:
         kernel(0, count, *arguments)
         return
+    if isinstance(kernel, Kernel):
+        run = kernel.of_part(*arguments)
+    else:
+        run = functools.partial(_swapped, kernel, arguments)
     pieces = min(count, threads * _PIECES)
-    from concurrent.futures import ThreadPoolExecutor  # here: one thread does without
+    parts = iter(list(pairwise([count * k // pieces for k in range(pieces + 1)])))
 
-    edges = [count * k // pieces for k in range(pieces + 1)]
-    # A pool for each call: starting threads takes 0.1 ms, and a pool that is kept does not survive a fork
-    with ThreadPoolExecutor(threads) as pool:
-        for part in [pool.submit(kernel, lo, hi, *arguments) for lo, hi in pairwise(edges)]:
-            part.result()
+    def work() -> None:
+        for lo, hi in parts:  # of all threads: each takes the next part when it has done its last
+            run(lo, hi)
+
+    helpers = [_helper() for _ in range(threads - 1)]
+    for helper in helpers:
+        helper.start(work)
+    try:
+        work()
+    finally:  # they write to the caller's arrays
+        errors = [helper.wait() for helper in helpers]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def beside(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Begin to call a function, on a thread of its own where there may be two; what is returned waits for it.
+
+    Returns
+    -------
+    callable
+        Gives the function's value, or raises what it raised.
+    """
+    if _threads <= 1:
+        value = function()
+        return lambda: value
+    values: list[Any] = []
+    helper = _helper()
+    helper.start(lambda: values.append(function()))
+
+    @functools.cache
+    def result() -> Any:
+        error = helper.wait()
+        if error is not None:
+            raise error
+        return values[0]
+
+    return result
+
+
+def _swapped(kernel: Callable[..., None], arguments: tuple[Any, ...], lo: int, hi: int) -> None:
+    kernel(lo, hi, *arguments)
 
 
 @jit

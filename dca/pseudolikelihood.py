@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from dca import descent, kernels
-from dca.accelerate import in_parallel
+from dca.accelerate import beside, in_parallel
 from dca.couplings import Couplings
 from dca.frequencies import pair_frequencies, site_frequencies
 from dca.gauge import mean_energies, zero_sum
-from dca.words import shared_words
+from dca.words import Words, shared_words
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class _Objective:
         length, q = tokens.shape[1], settings.letters
         self.columns = np.ascontiguousarray(tokens.T)
         self.weights = weights.astype(np.float32)
-        self.words = shared_words(self.columns.T, q)
+        self._words = beside(lambda: shared_words(self.columns.T, q))
         self.neff = float(weights.sum(dtype=np.float64))
         self.frequencies = site_frequencies(tokens, weights, q)
         self.coupling_penalty = settings.coupling_penalty * (length - 1)
@@ -148,6 +148,11 @@ class _Objective:
         self._single = self.frequencies.astype(np.float32)
         self._by_field = np.empty((length, q))
         self._by_coupling = np.empty((length, length, q * kernels.WIDTH), dtype=np.float32)
+
+    @property
+    def words(self) -> Words:
+        """The alignment as shared words, which are made while frequencies are counted."""
+        return self._words()
 
     def gradient(
         self, fields: np.ndarray, couplings: np.ndarray, direction: np.ndarray, step: float, out: np.ndarray
