@@ -14,6 +14,7 @@ Rules for a ``>`` file, the first that fits:
 
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,8 +146,8 @@ def _place(row: Row) -> str:
     return f"line {row.line}, row {first_word(row.name)!r}"
 
 
-def survey(path: str | Path) -> Layout:
-    """Read a whole file once and find its format and match columns.
+def survey(path: str | Path, blocks: Iterable[list[Row]] | None = None) -> Layout:
+    """Read a whole file once, or its `blocks` where there are any, and find its format and match columns.
 
     A3M (and A2M): lower case and ``.`` are insertions. A file whose rows all have one length is read
     by columns: one with no upper-case letter in any row is an insertion column, and a lower-case letter
@@ -162,7 +163,7 @@ def survey(path: str | Path) -> Layout:
     """
     kind = container(path)
     census = _Census(path)
-    for rows in read_blocks(path):
+    for rows in read_blocks(path) if blocks is None else blocks:
         census.add(rows)
     _refuse_useless(census)
     if kind == "fasta" and census.is_a3m():

@@ -5,6 +5,7 @@ no column is left out, so that every program sees the same alignment.
 """
 
 import gzip
+import itertools
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from data.layout import Layout, a3m_text, match_bytes, survey
 from data.limits import memory_bound
 from data.memory import alignment_bytes, require_bytes
 from data.query import find_query, ungapped
-from data.rows import Row, read_blocks, read_rows
+from data.rows import Blocks, Row, read_blocks, read_rows
 from data.store import atomic_path, sha256
 
 __all__ = ["Alignment", "Row", "crop", "filter_alignment", "read_alignment", "read_rows", "write_a3m"]
@@ -120,7 +121,8 @@ def write_a3m(source_path: str | Path, out_path: str | Path) -> dict:
 def read_alignment(path: str | Path, query: str = "", choose: Chooser | None = None) -> Alignment:
     """Read an alignment over the columns of its query.
 
-    The file is read two or three times (format, query, rows), so that only the tokens are ever held.
+    A large file is read two or three times (format, query, rows), so that only the tokens are ever held; the
+    rows of a small one are kept until they are tokens.
 
     Parameters
     ----------
@@ -143,9 +145,10 @@ def read_alignment(path: str | Path, query: str = "", choose: Chooser | None = N
         As `data.rows.survey`; and the query is not in the alignment, has no residue in a match column,
         or every other row is empty.
     """
-    layout = survey(path)
+    blocks = Blocks(lambda: read_blocks(path))
+    layout = survey(path, blocks)
     index = _query_index(path, layout, query, choose)
-    row = next(row for number, row in enumerate(read_rows(path)) if number == index)
+    row = next(itertools.islice(itertools.chain.from_iterable(blocks), index, None))
     letters = match_bytes([row], layout)[0]
     columns = np.flatnonzero((letters != _DASH) & (letters != ord("."))).astype(np.int32)
     if len(columns) == 0:
@@ -157,7 +160,7 @@ def read_alignment(path: str | Path, query: str = "", choose: Chooser | None = N
             remedy="name another row as query",
         )
     _log_lost_residues(path, row, len(columns))
-    names, tokens, unknown = _fill_tokens(path, layout, index, columns)
+    names, tokens, unknown = _fill_tokens(path, layout, index, columns, blocks)
     text = letters[columns].tobytes().decode("latin-1").upper()
     return Alignment(names, tokens, text, row.name, columns, unknown, str(path), index)
 
@@ -169,7 +172,7 @@ def _log_lost_residues(path: str | Path, row: Row, kept: int) -> None:
 
 
 def _fill_tokens(
-    path: str | Path, layout: Layout, index: int, columns: np.ndarray
+    path: str | Path, layout: Layout, index: int, columns: np.ndarray, blocks: Iterable[list[Row]]
 ) -> tuple[list[str], np.ndarray, int]:
     """Names, tokens and number of unknown residues over `columns`, row `index` moved to the top."""
     require_bytes(
@@ -180,7 +183,7 @@ def _fill_tokens(
         tokens = np.empty((layout.rows, len(columns)), dtype=np.int8)
         names = [""] * layout.rows
     done = 0
-    for rows in read_blocks(path):
+    for rows in blocks:
         numbers = np.arange(done, done + len(rows))
         slots = np.where(numbers == index, 0, numbers + (numbers < index))
         tokens[slots] = _CODES[match_bytes(rows, layout)[:, columns]]

@@ -4,7 +4,7 @@ The format is found from the content. What counts as a match column is the busin
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from data.limits import LONGEST_LINE, bounded_lines
 # Rows that HH-suite writes above the sequences: secondary structure and confidences, not residues.
 ANNOTATION_ROWS = {"ss_pred", "ss_conf", "ss_dssp", "sa_dssp", "sa_pred", "aa_dssp", "aa_pred"}
 
+KEPT = 1 << 22  # letters, names and `_ROW` of each row: of an alignment that is held while it is read
 _ROW = 100  # bytes of a row beside its letters
 _ANNOTATIONS = tuple(ANNOTATION_ROWS)  # what their names begin with
 
@@ -120,7 +121,7 @@ def read_blocks(path: str | Path, letters: int = 1 << 19) -> Iterator[list[Row]]
     held = 0
     for row in read_rows(path):
         block.append(row)
-        held += len(row.text) + len(row.name) + _ROW
+        held += len(row[1]) + len(row[0]) + _ROW  # text and name, faster by place
         if held >= letters:
             yield block
             block, held = [], 0
@@ -128,18 +129,50 @@ def read_blocks(path: str | Path, letters: int = 1 << 19) -> Iterator[list[Row]]
         yield block
 
 
+class Blocks:
+    """Blocks of rows that are gone over more than once: those of a small file are read once and kept.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the blocks of `read_blocks` from the first on.
+    most : int
+        Letters, names included, that are kept at most.
+    """
+
+    def __init__(self, read: Callable[[], Iterable[list[Row]]], most: int = KEPT):
+        self._read, self._most = read, most
+        self._kept: list[list[Row]] | None = None
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[list[Row]] = []
+        held = 0
+        for block in self._read():
+            if held <= self._most:
+                held += sum([len(row.text) + len(row.name) + _ROW for row in block])
+                kept.append(block)
+            if held > self._most:
+                kept.clear()
+            yield block
+        if held <= self._most:
+            self._kept = kept
+
+
 def _fasta_rows(path: str | Path) -> Iterator[Row]:
     name, start, length = "", 0, 0
     parts: list[str] = []
     for number, line in numbered_lines(path):
         if line.startswith(">"):
-            if start and not _is_annotation(name):
+            if start and not (name.startswith(_ANNOTATIONS) and _is_annotation(name)):
                 yield Row(name, "".join(parts), start)
             name, start, parts, length = line[1:].strip(), number, [], 0
         elif start:
-            parts.append("".join(line.split()))
-            length += len(parts[-1])
-            if length > LONGEST_LINE:
+            parts += line.split()
+            length += len(line)
+            if length > LONGEST_LINE and (length := sum(map(len, parts))) > LONGEST_LINE:
                 _refuse_endless(path, start, name)
     if start and not _is_annotation(name):
         yield Row(name, "".join(parts), start)

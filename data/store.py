@@ -1,10 +1,10 @@
-"""Files of the pipeline: written whole or not at all, read with an error that names the file."""
+"""Files of the pipeline: written whole or not at all, read with an error that names the file.
+
+What a run of ``python -m dca`` does without is loaded where it is used: its start counts.
+"""
 
 import contextlib
-import csv
-import hashlib
 import io
-import json
 import math
 import os
 import struct
@@ -174,6 +174,8 @@ def load_table(
         Of the class `error`: the table is missing, too large, no UTF-8, lacks a column, or has a row of
         another number of cells.
     """
+    import csv
+
     if require_file(path, error) > LARGEST_TABLE:
         raise error("holds more than a table can", file=path, remedy="give a smaller table")
     try:
@@ -202,6 +204,8 @@ def load_table(
 
 def save_json(path: str | Path, content: Any) -> None:
     """Write JSON in one step, keys in the order given."""
+    import json
+
     save_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -213,6 +217,8 @@ def load_json(path: str | Path) -> Any:
     CovarionError
         The file is missing, too large for a record, or no JSON.
     """
+    import json
+
     if require_file(path) > LARGEST_TABLE:
         raise CovarionError("holds more than a record can", file=path, remedy="delete it and run again")
     try:
@@ -231,5 +237,7 @@ def save_text(path: str | Path, text: str) -> None:
 
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file."""
+    import hashlib
+
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from data.alphabet import GAP, LETTERS, decode
 from data.errors import AlignmentError
 from data.msa import crop, filter_alignment, read_alignment, read_rows, write_a3m
-from data.rows import read_blocks
+from data.rows import Blocks, Row, read_blocks
 
 # The same four sequences: match columns MKVLW-E with an insertion after the third column.
 MATCH = ["MKVLWE", "MRVLWE", "MK-LWD", "-KVIW-"]
@@ -454,3 +454,15 @@ def test_the_first_row_that_is_odd_is_named_whatever_the_blocks(tmp_path, monkey
     rows = [">q", "MKVLWE", ">s2", "MRVLWE", ">s3", "MKLWD", ">s4", "-KIW"]
     with pytest.raises(AlignmentError, match=r"line 5, row 's3': 5 (match )?columns"):
         read_alignment(write_text(tmp_path / "f.fasta", "\n".join(rows)))
+
+
+@pytest.mark.parametrize(("most", "readings"), [(0, 3), (450, 3), (10_000, 1)])
+def test_rows_of_a_small_file_are_read_once(most, readings):
+    blocks = [[Row("a", "MK", 1), Row("b", "MR", 3)], [Row("c", "MK", 5)], [Row("d", "-K", 7)] * 2]
+    read = []
+    several = Blocks(lambda: read.append(1) or iter(blocks), most)
+    assert [list(several) for _ in range(3)] == [blocks] * 3
+    assert len(read) == readings
+    partly = Blocks(lambda: iter(blocks), most)
+    next(iter(partly))  # what was not gone over to its end is read again
+    assert list(partly) == blocks
