@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 METHODS = ("mi", "mean-field", "ridge", "gaussian", "plm", "plm-asymmetric", "boltzmann")
 CORRECTIONS = ("apc", "raw", "entropy", "low-rank")
+_ALGEBRA = ("mean-field", "ridge", "gaussian")  # methods that invert large matrices
 _SUFFIXES = (".gz", ".a3m", ".a2m", ".fasta", ".fas", ".fa", ".sto", ".stockholm", ".aln")
 
 
@@ -30,8 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     gc.set_threshold(50_000)  # after 700 objects, as it is, collections take 4 % of a small run
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
+    algebra = options.method in _ALGEBRA or options.correction == "low-rank" or options.nulls
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(options.threads)  # before numpy is loaded, which reads them once
+    if not algebra:  # its threads would spin beside ours, waiting for work that never comes
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
     from numpy.linalg import LinAlgError
 
     from data.errors import CovarionError  # after the arguments, so that --help answers at once
@@ -191,10 +195,16 @@ def _table(query: str, maps: dict[str, Any], min_separation: int) -> str:
     first, second = np.triu_indices(len(query), min_separation)
     order = np.argsort(-maps["score"][first, second], kind="stable")
     first, second = first[order], second[order]
-    columns = [maps[name][first, second] for name in ("score", "mean", "sd", "top", "p", "q") if name in maps]
+    columns = [
+        maps[name][first, second].tolist()
+        for name in ("score", "mean", "sd", "top", "p", "q")
+        if name in maps
+    ]
+    places, letters = [f"{at}\t" for at in range(1, len(query) + 1)], [f"{letter}\t" for letter in query]
+    form = "%s%s%s%s" + "\t".join(["%.6g"] * len(columns)) + "\n"
     lines = [
-        f"{i + 1}\t{j + 1}\t{query[i]}\t{query[j]}\t" + "\t".join(f"{value:.6g}" for value in values) + "\n"
-        for i, j, *values in zip(first, second, *columns, strict=True)
+        form % (places[i], places[j], letters[i], letters[j], *values)
+        for i, j, *values in zip(first.tolist(), second.tolist(), *columns, strict=True)
     ]
     return "".join(lines)
 
@@ -207,5 +217,17 @@ def _print(table: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _leave(code: int) -> None:
+    """End the process at once: to take modules and arrays apart first takes a tenth of a small run."""
+    if (
+        sys.getprofile() is None and sys.gettrace() is None
+    ):  # whoever looks on has something to say at the end
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())
