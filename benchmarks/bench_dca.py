@@ -8,6 +8,7 @@ start has its own line.
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -38,9 +39,12 @@ LEGEND = """\
 Whole processes, reading and weighting included: median (smallest to largest) of {repeats} runs, one run where
 it took more than {once:g} s. CPU: user and system seconds; peak: largest resident set. CPU / ours: the peer's
 CPU seconds by those of our method beside it with the first number of threads; r: correlation of their scores
-over pairs j - i >= {separation}; P: precision of long-range pairs (j - i >= 24). Beside each other: {beside}.
-Not on PATH: {missing}.
+over pairs j - i >= {separation}; P: precision of long-range pairs (j - i >= 24). A peer with "> S" was ended
+after S seconds (--limit). Beside each other: {beside}. Not on PATH: {missing}.
 """
+
+
+OVER = Usage(math.inf, math.inf, math.nan)  # of a peer that was ended
 
 
 class Program(NamedTuple):
@@ -82,7 +86,7 @@ def programs(case: Case, path: Path, options: argparse.Namespace) -> list[Progra
 
 
 def run_case(case: Case, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure all programs on one alignment and compare their maps; a peer that fails has no row."""
+    """Measure all programs on one alignment, compare their maps; a peer that fails has no row."""
     planned = programs(case, case.write(folder / case.name), options)
     used = measure_in_turns(case.name, planned, options)
     upper = np.triu_indices(case.tokens.shape[1], SEPARATION)
@@ -91,9 +95,12 @@ def run_case(case: Case, folder: Path, options: argparse.Namespace) -> list[dict
     for program, usages in zip(planned, used, strict=True):
         if not usages:
             continue
-        score = program.read()
         row = {"family": case.name, "n": case.tokens.shape[0], "length": case.tokens.shape[1]}
         row |= {"program": program.label, "beside": program.beside, "threads": program.threads}
+        if usages[0].wall == math.inf:
+            rows.append(row | {"over": options.limit})
+            continue
+        score = program.read()
         row |= {name: [getattr(usage, name) for usage in usages] for name in Usage._fields}
         cpu = statistics.median(row["cpu"])
         if program.label == program.beside:
@@ -115,8 +122,12 @@ def measure_in_turns(name: str, planned: list[Program], options: argparse.Namesp
             if number in failed or (turn and used[number][0].wall > options.once_above):
                 continue
             try:
-                used[number].append(measure(program.command, program.threads))
+                limit = None if program.label == program.beside else options.limit
+                used[number].append(measure(program.command, program.threads, limit=limit))
                 text = f"{used[number][-1].wall:.1f} s"
+            except TimeoutError as error:
+                failed.add(number)
+                used[number], text = [OVER], str(error)
             except RuntimeError as error:
                 if program.label == program.beside:
                     raise
@@ -143,7 +154,10 @@ def spread(values: list[float], digits: int = 2) -> str:
 def line(row: dict[str, Any]) -> str:
     """A row of the table in Markdown."""
     numbers = [row["family"], row["n"], row["length"], row["program"], row["threads"]]
-    shown = [spread(row["wall"]), spread(row["cpu"]), f"{max(row['memory']):.0f}"]
+    if "over" in row:
+        shown = [f"> {row['over']:g}", "", ""]
+    else:
+        shown = [spread(row["wall"]), spread(row["cpu"]), f"{max(row['memory']):.0f}"]
     further = [("ratio", ".2f"), ("correlation", ".3f"), *((cut, ".2f") for cut in CUTS)]
     shown += [format(row[name], form) if name in row else "" for name, form in further]
     return "| " + " | ".join(map(str, [*numbers, *shown])) + " |"
@@ -267,6 +281,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peer-threads", nargs="+", type=int, default=[1], metavar="N")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     parser.add_argument("--once-above", type=float, default=60, metavar="S", help="no repeats of longer runs")
+    parser.add_argument("--limit", type=float, metavar="S", help="end a peer after so many seconds")
     parser.add_argument("--boltzmann", action="store_true", help="also Boltzmann machines: slow")
     parser.add_argument("--families", type=Path, default=FAMILIES, metavar="FOLDER")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number here")

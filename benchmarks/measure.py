@@ -8,6 +8,7 @@ about 10 MB, is the floor of what is measured.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,12 @@ class Usage(NamedTuple):
     memory: float
 
 
-def measure(command: list[str], threads: int = 1, environment: dict[str, str] | None = None) -> Usage:
+def measure(
+    command: list[str],
+    threads: int = 1,
+    environment: dict[str, str] | None = None,
+    limit: float | None = None,
+) -> Usage:
     """Run a program in the repository's root with a number of threads.
 
     Parameters
@@ -47,9 +53,13 @@ def measure(command: list[str], threads: int = 1, environment: dict[str, str] | 
     threads : int
     environment : dict, optional
         Further variables.
+    limit : float, optional
+        Seconds by the clock after which the program is ended, with all that it has started.
 
     Raises
     ------
+    TimeoutError
+        It was ended.
     RuntimeError
         The program failed; the message holds the end of what it wrote to its standard error.
     """
@@ -58,14 +68,28 @@ def measure(command: list[str], threads: int = 1, environment: dict[str, str] | 
         report = Path(folder, "usage.json")
         launcher = [sys.executable, "-I", "-S", __file__, str(report)]
         with Path(folder, "error").open("w+b") as error:
-            done = subprocess.run(
-                [*launcher, *command], cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, stderr=error
-            )
+            started = subprocess.Popen(
+                [*launcher, *command],
+                cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, stderr=error, start_new_session=True,
+            )  # fmt: skip
+            code = _wait(started, limit)
             error.seek(0)
             text = error.read()[-2000:].decode(errors="replace")
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {text}")
+        if code != 0:
+            raise RuntimeError(f"{' '.join(command)} ended with {code}: {text}")
         return Usage(**json.loads(report.read_text()))
+
+
+def _wait(started: subprocess.Popen, limit: float | None) -> int:
+    """Exit code of a process that leads its own group; the whole group is ended where it takes too long."""
+    try:
+        return started.wait(limit)
+    except subprocess.TimeoutExpired as reason:
+        raise TimeoutError(f"ended after {limit:g} s") from reason
+    finally:
+        if started.poll() is None:  # also where whoever measures was interrupted
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
 
 
 def _launch(report: str, command: list[str]) -> int:

@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 import sys
+import time
 
 import naive
 import numpy as np
@@ -74,6 +75,31 @@ def test_usage_is_that_of_the_program():
 def test_a_program_that_fails_says_why():
     with pytest.raises(RuntimeError, match=r"ended with 3: .*no such thing"):
         measure([sys.executable, "-c", "import sys; sys.stderr.write('no such thing'); sys.exit(3)"])
+
+
+def test_a_program_that_takes_too_long_is_ended_with_what_it_started(tmp_path):
+    late = tmp_path / "late"
+    child = f"import time; time.sleep(2); open({str(late)!r}, 'w')"
+    start = time.perf_counter()
+    with pytest.raises(TimeoutError, match=r"ended after 0\.5 s"):
+        measure(["sh", "-c", f'{sys.executable} -I -S -c "{child}"; true'], limit=0.5)
+    assert time.perf_counter() - start < 2
+    time.sleep(2.5)
+    assert not late.exists()
+
+
+def test_a_peer_that_is_ended_has_a_row_that_says_so(tmp_path, fake_ccmpred):
+    fake_ccmpred.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
+    short = ["--methods", "plm", "--threads", "1", "--repeats", "2", "--limit", "0.1"]
+    options = bench_dca.parse(["simulated:30:60", *short])
+    case = read_case(options.case[0], options.families)
+    ours, peer = bench_dca.run_case(case, tmp_path, options)  # ours takes longer: the limit is not for it
+    assert (ours["program"], len(ours["wall"])) == ("plm", 2)
+    assert (peer["program"], peer["over"], "wall" in peer) == ("ccmpred", 0.1, False)
+    cells = [cell.strip() for cell in bench_dca.line(peer).strip("|").split("|")]
+    assert len(cells) == len(bench_dca.HEAD)
+    assert cells[4:8] == ["1", "> 0.1", "", ""]
+    json.dumps(peer, allow_nan=False)
 
 
 def test_made_up_fold_has_contacts_of_every_range():
