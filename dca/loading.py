@@ -93,18 +93,22 @@ class Kernel:
 
         return dispatcher(self.py_func, self.fastmath)
 
-    def made_of(self, seen: set["Kernel"]) -> list[Any]:
+    def made_of(self, seen: set["Kernel"], callers: tuple["Kernel", ...] = ()) -> list[Any]:
         """What its code depends on: itself, constants that it names, and the kernels that it calls.
 
         Taken from what is loaded, not from files, which may have been edited since.
         """
         seen.add(self)
+        callers = (*callers, self)
         code, names = self.py_func.__code__, self.py_func.__globals__
         parts: list[Any] = [_contents(code), self.fastmath]
         for name in code.co_names:
             value = names.get(name)
             if isinstance(value, Kernel):
-                parts.append(value.py_func.__qualname__ if value in seen else value.made_of(seen))
+                if value in callers:
+                    way = " calls ".join(kernel.py_func.__qualname__ for kernel in (*callers, value))
+                    raise TypeError(f"a kernel cannot call itself: {way}; write a loop")
+                parts.append(value.py_func.__qualname__ if value in seen else value.made_of(seen, callers))
             elif isinstance(value, bool | int | float | str | tuple | np.generic):
                 parts.append((name, value))
             elif isinstance(value, np.ndarray):

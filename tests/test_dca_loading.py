@@ -163,6 +163,42 @@ def test_functions_of_one_name_are_told_apart():
     assert (one(0), ten(0)) == (1, 10)
 
 
+@jit
+def _falling(value):
+    return value if value < 1 else _falling(value - 1)
+
+
+@jit
+def _even(value):
+    return True if value == 0 else _odd(value - 1)
+
+
+@jit
+def _odd(value):
+    return False if value == 0 else _even(value - 1)
+
+
+@jit
+def _four_times(value):  # by two ways to the same kernel, which is no circle
+    return _twice(_doubled(value))
+
+
+@jit
+def _doubled(value):
+    return _twice(value)
+
+
+def test_a_kernel_that_calls_itself_is_refused_with_the_way_round():
+    for _ in range(2):  # a refusal leaves nothing behind
+        with pytest.raises(TypeError, match=r"cannot call itself: _falling calls _falling; write a loop"):
+            _falling(3)
+        with pytest.raises(
+            TypeError, match=r"cannot call itself: _even calls _odd calls _even; write a loop"
+        ):
+            _even(3)
+    assert _four_times(3) == 12
+
+
 def test_what_a_kernel_cannot_take_or_use_is_said():
     with pytest.raises(TypeError, match=r"arrays of numbers, numbers and tuples of them, got .*list"):
         _twice([1, 2])
