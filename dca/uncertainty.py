@@ -180,7 +180,7 @@ def _join_founders(planes: np.ndarray, founders: np.ndarray, allowed: np.uint64,
     """
     count = 0
     buffer = np.empty(_TILE, dtype=np.uint64)
-    for n in range(planes.shape[2]):
+    for n in range(cluster.shape[0]):
         for part in range(planes.shape[0]):
             for plane in range(planes.shape[1]):
                 founders[part, plane, count] = planes[part, plane, n]
