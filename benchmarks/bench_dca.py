@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import signal
 import statistics
 import sys
 import tempfile
@@ -291,6 +292,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     options.case = options.case or default_names(options.families)
+    if options.limit is not None and not options.limit > 0:
+        parser.error("--limit must be above 0 seconds")
     if options.boltzmann and "boltzmann" in OUR_METHODS:
         options.methods = [*options.methods, "boltzmann"]
     elif options.boltzmann:
@@ -311,4 +314,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what is measured ends, too
     sys.exit(main())

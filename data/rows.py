@@ -170,9 +170,9 @@ def _fasta_rows(path: str | Path) -> Iterator[Row]:
                 yield Row(name, "".join(parts), start)
             name, start, parts, length = line[1:].strip(), number, [], 0
         elif start:
-            parts += line.split()
-            length += len(line)
-            if length > LONGEST_LINE and (length := sum(map(len, parts))) > LONGEST_LINE:
+            parts.append("".join(line.split()))
+            length += len(parts[-1])
+            if length > LONGEST_LINE:
                 _refuse_endless(path, start, name)
     if start and not _is_annotation(name):
         yield Row(name, "".join(parts), start)

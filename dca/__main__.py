@@ -219,14 +219,23 @@ def _print(table: str) -> None:
 
 def _leave(code: int) -> None:
     """End the process at once: to take modules and arrays apart first takes a tenth of a small run."""
-    if (
-        sys.getprofile() is None and sys.gettrace() is None
-    ):  # whoever looks on has something to say at the end
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    if sys.modules["__main__"].__dict__ is not globals() or _is_watched():
+        sys.exit(code)
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it was closed when the process began
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                code = code or 1
+    os._exit(code)
+
+
+def _is_watched() -> bool:
+    """Whether a profiler, a tracer or a debugger has something to say at the end."""
+    monitoring = getattr(sys, "monitoring", None)  # of Python 3.12
+    tools = [monitoring.get_tool(number) for number in range(6)] if monitoring else []
+    return bool(sys.getprofile() or sys.gettrace() or any(tools))
 
 
 if __name__ == "__main__":

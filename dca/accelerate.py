@@ -11,6 +11,7 @@ to run. Numba's own parallel loops take seconds more to compile, and their threa
 """
 
 import _thread
+import contextlib
 import functools
 import os
 from collections.abc import Callable
@@ -54,49 +55,78 @@ def get_threads() -> int:
     return _threads
 
 
+class _Task:
+    """Work that is done once, and what became of it: any thread may ask, as often as it likes."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work: Callable[[], Any] | None = work
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._done = _thread.allocate_lock()
+        self._done.acquire()
+
+    def run(self) -> None:
+        """Do it, and keep what it raises; `finish` must follow."""
+        try:
+            if self._work is not None:
+                self._value = self._work()
+        except BaseException as error:  # raised again where the value is asked for
+            self._error = error
+        self._work = None
+
+    def finish(self) -> None:
+        """Let those go on who wait."""
+        self._done.release()
+
+    def error(self) -> BaseException | None:
+        """Wait until it is done: what it raised."""
+        with self._done:
+            return self._error
+
+    def result(self) -> Any:
+        """Wait until it is done: its value, or what it raised."""
+        error = self.error()
+        if error is not None:
+            raise error
+        return self._value
+
+
 class _Helper:
     """A thread that waits for work: to start one for each kernel takes as long as a short kernel."""
 
     def __init__(self) -> None:
-        self._work: Callable[[], None] | None = None
-        self._error: BaseException | None = None
-        self._wanted, self._done = _thread.allocate_lock(), _thread.allocate_lock()
+        self._task: _Task | None = None
+        self._wanted = _thread.allocate_lock()
         self._wanted.acquire()
-        self._done.acquire()
         _thread.start_new_thread(self._serve, ())
 
     def _serve(self) -> None:
         while self._wanted.acquire():
-            try:
-                if self._work is not None:
-                    self._work()
-            except BaseException as error:  # raised again where the work was asked for
-                self._error = error
-            self._work = None
-            self._done.release()
+            task, self._task = self._task, None
+            if task is not None:
+                task.run()
+                _idle.append(self)  # before it is finished, so that who waited finds it here
+                task.finish()
+            del task  # its arrays are not held until there is more to do
 
-    def start(self, work: Callable[[], None]) -> None:
+    def start(self, task: _Task) -> None:
         """Begin, and return at once."""
-        self._work = work
+        self._task = task
         self._wanted.release()
-
-    def wait(self) -> BaseException | None:
-        """Return when the work is done, and what it raised."""
-        self._done.acquire()
-        error, self._error = self._error, None
-        _idle.append(self)
-        return error
 
 
 _idle: list[_Helper] = []
 
 
-def _helper() -> _Helper:
-    """One that has nothing to do, a new one where all are at work: callers may be threads themselves."""
+def _begun(work: Callable[[], Any]) -> _Task:
+    """Work on a helper that has nothing to do, a new one where all are busy: callers may be threads."""
     try:
-        return _idle.pop()
+        helper = _idle.pop()
     except IndexError:
-        return _Helper()
+        helper = _Helper()
+    task = _Task(work)
+    helper.start(task)
+    return task
 
 
 if hasattr(os, "register_at_fork"):
@@ -125,16 +155,28 @@ def in_parallel(kernel: Callable[..., None], count: int, *arguments: Any) -> Non
     parts = iter(list(pairwise([count * k // pieces for k in range(pieces + 1)])))
 
     def work() -> None:
-        for lo, hi in parts:  # of all threads: each takes the next part when it has done its last
-            run(lo, hi)
+        try:
+            for lo, hi in parts:  # of all threads: each takes the next part when it has done its last
+                run(lo, hi)
+        except BaseException:
+            for _ in parts:  # no thread begins another part
+                pass
+            raise
 
-    helpers = [_helper() for _ in range(threads - 1)]
-    for helper in helpers:
-        helper.start(work)
+    tasks: list[_Task] = []
     try:
+        with contextlib.suppress(
+            RuntimeError
+        ):  # no more threads are to be had: those that there are do it all
+            while len(tasks) < threads - 1:
+                tasks.append(_begun(work))
         work()
+    except BaseException:
+        for _ in parts:  # an interrupt may come between the two
+            pass
+        raise
     finally:  # they write to the caller's arrays
-        errors = [helper.wait() for helper in helpers]
+        errors = [task.error() for task in tasks]
     for error in errors:
         if error is not None:
             raise error
@@ -143,26 +185,19 @@ def in_parallel(kernel: Callable[..., None], count: int, *arguments: Any) -> Non
 def beside(function: Callable[[], Any]) -> Callable[[], Any]:
     """Begin to call a function, on a thread of its own where there may be two; what is returned waits for it.
 
+    For as long as it takes, that is one thread more than `in_parallel` uses.
+
     Returns
     -------
     callable
-        Gives the function's value, or raises what it raised.
+        Gives the function's value, or raises what it raised, each time.
     """
-    if _threads <= 1:
-        value = function()
-        return lambda: value
-    values: list[Any] = []
-    helper = _helper()
-    helper.start(lambda: values.append(function()))
-
-    @functools.cache
-    def result() -> Any:
-        error = helper.wait()
-        if error is not None:
-            raise error
-        return values[0]
-
-    return result
+    if _threads > 1:
+        return _begun(function).result
+    task = _Task(function)
+    task.run()
+    task.finish()
+    return task.result
 
 
 def _swapped(kernel: Callable[..., None], arguments: tuple[Any, ...], lo: int, hi: int) -> None:

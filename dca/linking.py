@@ -58,7 +58,8 @@ def linked(data: bytes, entry: str) -> bytes | None:
     Returns
     -------
     bytes or None
-        None for what this does not link: another format or processor, other kinds of addresses.
+        None for what this does not link: another format or processor, other kinds of addresses, functions
+        that the C library lacks.
     """
     if data[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", data, 18)[0] != _X86_64:
         return None
@@ -80,6 +81,8 @@ def linked(data: bytes, entry: str) -> bytes | None:
                 imports.setdefault(_text(data, texts, symbol.name), []).append(place)
             else:
                 return None
+    if not all(hasattr(_library(), name) for name in imports):
+        return None
     own = next(symbol for symbol in symbols if _text(data, texts, symbol.name) == entry)
     parts = [str(begins[own.section] + own.value), str(fixed), str(len(pairs))]
     parts += [f"{name}:{','.join(map(str, places))}" for name, places in imports.items()]
@@ -128,7 +131,7 @@ def load(content: bytes) -> tuple[int, Any]:
     head, rest = content.split(b"\n", 1)
     entry, fixed, pairs, *imports = head.decode().split()
     size = 16 * int(pairs)
-    memory = mmap.mmap(-1, len(rest) - size)
+    memory = mmap.mmap(-1, len(rest) - size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory[:] = rest[size:]
     first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     for place, value in struct.iter_unpack("<QQ", rest[:size]):
@@ -151,5 +154,8 @@ def _library() -> Any:
 
 @functools.cache
 def _address(name: str) -> int:
-    """Address of a function of the C library."""
-    return ctypes.cast(getattr(_library(), name), ctypes.c_void_p).value or 0
+    """Address of a function of the C library; OSError where there is none of that name."""
+    try:
+        return ctypes.cast(getattr(_library(), name), ctypes.c_void_p).value or 0
+    except AttributeError as reason:
+        raise OSError(f"compiled code asks for {name}, which this system lacks") from reason

@@ -118,7 +118,7 @@ class Kernel:
         return parts
 
     def _prepare(self, key: tuple[Any, ...], arguments: tuple[Any, ...]) -> "_Entry":
-        """Load the object file for arguments of these types, which is made where there is none."""
+        """Load the code for arguments of these types, which is made where there is none."""
         with _lock:
             if key in self._entries:  # another thread came first
                 return self._entries[key]
@@ -127,19 +127,29 @@ class Kernel:
             mark = kernel_cache.digest_of(wanted.encode()).hex()[:16]
             path = os.path.join(_VERSION, f"{name}-{mark}")
             content = kernel_cache.read(path)
-            if content is None:
-                from dca.compiling import compile_object
-
-                logger.debug("compiling %s", name)
-                symbol = _symbol(mark)
-                codes, data = compile_object(self.dispatcher, arguments, symbol)
-                image = linking.linked(data, symbol)
-                kind, data = (b"object", data) if image is None else (b"image", image)
-                content = b"\n".join((codes.encode(), kind, data))
+            entry = None
+            if content is not None:
+                try:
+                    entry = _Entry(name, _symbol(mark), key, content)
+                except OSError as reason:  # kept by another system, for instance
+                    logger.info("a compiled kernel does not load and is compiled again: %s", reason)
+            if entry is None:
+                content = self._compiled(name, arguments, _symbol(mark))
                 if _version() == _VERSION:  # the machinery, too, may have been edited since it was loaded
                     kernel_cache.keep(path, content)
-            entry = self._entries[key] = _Entry(name, _symbol(mark), key, content)
+                entry = _Entry(name, _symbol(mark), key, content)
+            self._entries[key] = entry
         return entry
+
+    def _compiled(self, name: str, arguments: tuple[Any, ...], symbol: str) -> bytes:
+        """What is kept of a kernel: codes of its results, the kind of its code, and the code."""
+        from dca.compiling import compile_object
+
+        logger.debug("compiling %s", name)
+        codes, data = compile_object(self.dispatcher, arguments, symbol)
+        image = linking.linked(data, symbol)
+        kind, data = (b"object", data) if image is None else (b"image", image)
+        return b"\n".join((codes.encode(), kind, data))
 
 
 class _Entry:
@@ -248,7 +258,9 @@ def _processor() -> Any:
     if sys.platform == "linux" and os.uname().machine == "x86_64":
         with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="latin-1") as file:
             first = file.read(1 << 14).split("\n\n", 1)[0].splitlines()
-            return [line for line in first if line.startswith(_OF_PROCESSOR)]
+            found = [line for line in first if line.startswith(_OF_PROCESSOR)]
+            if any(line.startswith("flags") for line in found):  # an emulator may show those of its host
+                return found
     import llvmlite.binding as llvm
 
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
@@ -264,7 +276,10 @@ def _version() -> str:
     settings = {name: os.environ[name] for name in sorted(os.environ) if name.startswith("NUMBA_")}
     for name in _NOT_CODE:
         settings.pop(name, None)
-    parts.append(repr((sys.version_info, _processor(), settings)).encode())
+    system = [sys.platform]
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # there is no such C library
+        system.append(os.confstr("CS_GNU_LIBC_VERSION") or "")
+    parts.append(repr((sys.version_info, system, _processor(), settings)).encode())
     for name in _MACHINERY:
         with contextlib.suppress(OSError):  # of a program that is packed in one file
             parts.append(Path(__file__).with_name(f"{name}.py").read_bytes())

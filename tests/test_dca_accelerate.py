@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -88,9 +89,48 @@ def test_an_error_beside_is_raised_where_the_value_is_asked_for():
     def fail():
         raise KeyError("no words")
 
-    result = beside(fail)
-    with pytest.raises(KeyError, match="no words"):
-        result()
+    for threads in (1, 2):
+        set_threads(threads)
+        result = beside(fail)
+        other = beside(lambda: 7)
+        for _ in range(3):  # asked for again it is the same error, and nobody else's value
+            with pytest.raises(KeyError, match="no words"):
+                result()
+        assert (other(), other()) == (7, 7)
+
+
+def test_a_value_that_several_threads_ask_for():
+    gate = threading.Event()
+    result = beside(lambda: gate.wait(20) and 7)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(result) for _ in range(4)]
+        gate.set()
+        assert [found.result(20) for found in asked] == [7] * 4
+
+
+def test_values_that_nobody_asks_for_keep_no_threads():
+    for _ in range(50):
+        done = threading.Event()
+        beside(done.set)
+        assert done.wait(20)
+    assert len(accelerate._idle) < 25
+
+
+def test_no_part_is_begun_after_an_error():
+    set_threads(2)
+    begun, failed = [], threading.Event()
+
+    def fail(lo, hi):
+        begun.append(lo)
+        if lo == 0:
+            failed.set()
+            raise ValueError("the first")
+        failed.wait(20)
+        time.sleep(0.05)
+
+    with pytest.raises(ValueError, match="the first"):
+        in_parallel(fail, 1000)
+    assert len(begun) <= 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

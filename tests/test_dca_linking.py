@@ -102,3 +102,30 @@ def test_kernels_that_are_not_linked_run_all_the_same(tmp_path):
     assert len({total for total, _ in first}) == 1
     if sys.platform == "linux" and os.uname().machine == "x86_64":
         assert run("image") == [first[0][0], "False"]  # found and mapped, without LLVM
+
+
+def test_a_function_that_is_not_there_is_left_to_llvm(compiled, monkeypatch):
+    image = linking.linked(compiled, "covarion_busy")
+    if image is None:
+        pytest.skip("not linked on this processor")
+    with pytest.raises(OSError, match="asks for lug, which this system lacks"):
+        linking.load(image.replace(b" log:", b" lug:", 1))
+    monkeypatch.setattr(linking, "_library", object)
+    assert linking.linked(compiled, "covarion_busy") is None
+
+
+def test_what_is_kept_and_does_not_load_is_compiled_again(compiled, monkeypatch, tmp_path):
+    if linking.linked(compiled, "covarion_busy") is None:
+        pytest.skip("not linked on this processor")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    values, kept = np.arange(50.0), []
+    monkeypatch.setattr(loading.kernel_cache, "keep", lambda path, content: kept.append(content))
+    monkeypatch.setattr(loading.kernel_cache, "read", lambda path: None)
+    loading.Kernel(_busy.py_func, False)(values, np.empty(50))
+    lost = kept[0].replace(b" log:", b" lug:", 1)
+    assert lost != kept[0]
+    monkeypatch.setattr(loading.kernel_cache, "read", lambda path: lost)
+    out = np.empty(50)
+    loading.Kernel(_busy.py_func, False)(values, out)
+    np.testing.assert_allclose(out, _plain(values), rtol=1e-12)
+    assert kept[1] == kept[0]

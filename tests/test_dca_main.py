@@ -206,3 +206,30 @@ def test_as_a_program(fasta, tmp_path):
     assert missing.returncode == 1
     assert "none.fa" in missing.stderr
     assert missing.stdout == ""
+
+
+@pytest.mark.parametrize("closed", ["--out-dir {out} >&-", "-o {out} >/dev/null 2>&-"])
+def test_a_program_whose_streams_are_closed_ends_well(fasta, tmp_path, closed):
+    """As some schedulers and daemons start it."""
+    command = f"exec {sys.executable} -m dca {fasta} --method mi {closed.format(out=tmp_path / 'out')}"
+    assert subprocess.run(["sh", "-c", command], cwd=ROOT).returncode == 0
+    assert (tmp_path / "out").exists()
+
+
+def test_a_program_that_runs_the_module_goes_on(fasta):
+    script = (
+        "import runpy, sys\n"
+        f"sys.argv = ['dca', {str(fasta)!r}, '--method', 'mi']\n"
+        "try:\n    runpy.run_module('dca', run_name='__main__')\n"
+        "except SystemExit as end:\n    print('then', end.code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("then 0\n")
+
+
+def test_a_profile_of_the_program_is_written(fasta, tmp_path):
+    profiled = [sys.executable, "-m", "cProfile", "-o", str(tmp_path / "p"), "-m", "dca", str(fasta)]
+    subprocess.run([*profiled, "--method", "mi"], cwd=ROOT, capture_output=True, check=True)
+    assert (tmp_path / "p").stat().st_size > 1000
