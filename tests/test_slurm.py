@@ -27,7 +27,7 @@ from slurm_fixtures import (
 )
 from workflow_fixtures import ROOT, snakemake, write_family, write_table
 
-from workflow.resources import NESTED_MB
+from workflow.resources import NESTED_MB, START_MB
 
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(missing()), reason=missing())]
 
@@ -137,7 +137,7 @@ def test_a_wrong_row_is_tried_three_times(faults):
 def test_jobs_ask_for_what_they_need(faults):
     (job,) = jobs("infer_couplings", "fine")
     assert job["NumCPUs"] == "2"
-    assert NESTED_MB + 400 < megabytes(job) < 1500
+    assert NESTED_MB + START_MB < megabytes(job) < 1500
     (page,) = jobs("write_report", "fine")
     assert page["NumCPUs"] == "1"
     assert page["Partition"] == job["Partition"] == "main"
