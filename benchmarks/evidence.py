@@ -7,7 +7,6 @@ method against the reference at L, corrected by Holm over the methods of that ta
 """
 
 import argparse
-import csv
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np  # noqa: E402
 from benchmarks.curve import signed_rank  # noqa: E402
 from benchmarks.precision import outcomes_of, read_rows  # noqa: E402
 from benchmarks.refiner import by_step  # noqa: E402
+from data.store import load_table  # noqa: E402
 from report.outcomes import Outcome, representatives  # noqa: E402
 from report.summary import mean_text, means  # noqa: E402
 
@@ -28,8 +28,7 @@ CUTS = {"long": ("L/5", "L/2", "L"), "medium+long": ("L",)}  # of the medium ran
 
 def kinds_of(families: Path) -> dict[str, str]:
     """How each family's alignment came about: ``direct`` or ``self-built``."""
-    with families.open(newline="") as stream:
-        return {row["id"]: row["kind"] for row in csv.DictReader(stream, delimiter="\t")}
+    return {row["id"]: row["kind"] for row in load_table(families, ("id", "kind"))}
 
 
 def with_peers(rows: list[dict], peers: Path) -> list[dict]:
@@ -37,8 +36,7 @@ def with_peers(rows: list[dict], peers: Path) -> list[dict]:
     known: dict[str, dict] = {}
     for row in rows:
         known.setdefault(row["protein"], row)
-    with peers.open(newline="") as stream:
-        found = list(csv.DictReader(stream, delimiter="\t"))
+    found = load_table(peers, ("id", "method", "range", "cut", "precision"))
     blank = {"ceiling": float("nan"), "pairs": 0, "contacts": 0, "k": 0}
     added = [
         known[row["id"]]
