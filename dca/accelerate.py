@@ -165,9 +165,8 @@ def in_parallel(kernel: Callable[..., None], count: int, *arguments: Any) -> Non
 
     tasks: list[_Task] = []
     try:
-        with contextlib.suppress(
-            RuntimeError
-        ):  # no more threads are to be had: those that there are do it all
+        # Where no more threads are to be had, those that there are do it all
+        with contextlib.suppress(RuntimeError):
             while len(tasks) < threads - 1:
                 tasks.append(_begun(work))
         work()

@@ -29,13 +29,8 @@ logger = logging.getLogger(__name__)
 _PLAIN = {"l": "q", "L": "Q"} if struct.calcsize("l") == 8 else {}  # two names of one type
 _LAYOUT = 0x1 | 0x100 | 0x400  # of numpy's flags: C order, aligned, writeable
 _F_ORDER = 0x2
-_MACHINERY = (
-    "loading",
-    "linking",
-    "compiling",
-    "vector",
-    "vector_llvm",
-)  # modules that decide what a kernel becomes
+# Modules that decide what a kernel becomes
+_MACHINERY = ("loading", "linking", "compiling", "vector", "vector_llvm")
 # Lines about a processor that say what it is; others say how fast it runs just now
 _OF_PROCESSOR = ("vendor_id", "cpu family", "model", "stepping", "flags")
 # The other variables of numba change what it compiles; the last is set by `dca.compiling`
@@ -79,9 +74,8 @@ class Kernel:
         key = tuple(kinds)
         entry = self._entries.get(key) or self._prepare(key, (0, 0, *arguments))
 
-        def run(
-            lo: int, hi: int, held: tuple[Any, ...] = arguments
-        ) -> None:  # held, since slots are addresses
+        # The function holds the arguments, since slots are addresses
+        def run(lo: int, hi: int, held: tuple[Any, ...] = arguments) -> None:
             entry([lo, hi, *slots])
 
         return run
