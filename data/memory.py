@@ -190,8 +190,8 @@ def domain_way(length: int, needed: Callable[[int], int], available: int) -> lis
     return [f"a domain of at most {domain} columns, `region` in the table ({gigabytes(needed(domain))} GB)"]
 
 
-def alignment_bytes(rows: int, length: int, name: int = 50) -> int:
-    """Peak of reading and filtering an alignment to ``alignment.npz``.
+def alignment_bytes(rows: int, length: int, name: int = 50, for_columns: bool = False) -> int:
+    """Peak of reading and filtering an alignment to ``alignment.npz``, or of reading it for inference.
 
     Parameters
     ----------
@@ -199,7 +199,11 @@ def alignment_bytes(rows: int, length: int, name: int = 50) -> int:
         N sequences and L columns.
     name : int
         Letters of the longest name: in the file every name takes as many, 4 bytes each.
+    for_columns : bool
+        As in `data.msa.read_alignment`: tokens alone are held.
     """
+    if for_columns:
+        return INTERPRETER + rows * length
     names = rows * (2 * 4 * name + 62 + name)
     return INTERPRETER + 4 * rows * length + names
 

@@ -50,9 +50,10 @@ class Alignment:
     Attributes
     ----------
     names : list of str [N]
-        Full header of each row, the query's first.
+        Full header of each row, the query's first; empty where it was read ``for_columns``.
     tokens : int8 [N, L]
-        Codes 0-20 of `data.alphabet`, C-contiguous; row 0 is the query.
+        Codes 0-20 of `data.alphabet`; row 0 is the query. Rows are contiguous, or columns where it was
+        read ``for_columns``.
     query : str [L]
         The query's letters. A residue that the query does not know (X, B, Z, U, O, J) keeps its column
         and its letter here; its token is a gap like that of any unknown residue.
@@ -118,7 +119,9 @@ def write_a3m(source_path: str | Path, out_path: str | Path) -> dict:
     }
 
 
-def read_alignment(path: str | Path, query: str = "", choose: Chooser | None = None) -> Alignment:
+def read_alignment(
+    path: str | Path, query: str = "", choose: Chooser | None = None, for_columns: bool = False
+) -> Alignment:
     """Read an alignment over the columns of its query.
 
     A large file is read two or three times (format, query, rows), so that only the tokens are ever held; the
@@ -134,6 +137,8 @@ def read_alignment(path: str | Path, query: str = "", choose: Chooser | None = N
         FASTA file whose first sequence is the query. Empty: `choose`, else the first row.
     choose : callable, optional
         Takes (name, ungapped sequence) of all rows and returns the 0-based row that is the query.
+    for_columns : bool
+        As inference reads it: tokens column by column, and no names, which may take as much memory.
 
     Returns
     -------
@@ -160,7 +165,7 @@ def read_alignment(path: str | Path, query: str = "", choose: Chooser | None = N
             remedy="name another row as query",
         )
     _log_lost_residues(path, row, len(columns))
-    names, tokens, unknown = _fill_tokens(path, layout, index, columns, blocks)
+    names, tokens, unknown = _fill_tokens(path, layout, index, columns, blocks, for_columns)
     text = letters[columns].tobytes().decode("latin-1").upper()
     return Alignment(names, tokens, text, row.name, columns, unknown, str(path), index)
 
@@ -172,33 +177,39 @@ def _log_lost_residues(path: str | Path, row: Row, kept: int) -> None:
 
 
 def _fill_tokens(
-    path: str | Path, layout: Layout, index: int, columns: np.ndarray, blocks: Iterable[list[Row]]
+    path: str | Path,
+    layout: Layout,
+    index: int,
+    columns: np.ndarray,
+    blocks: Iterable[list[Row]],
+    for_columns: bool,
 ) -> tuple[list[str], np.ndarray, int]:
     """Names, tokens and number of unknown residues over `columns`, row `index` moved to the top."""
     require_bytes(
         f"{path}: reading {layout.rows} sequences and {len(columns)} columns",
-        alignment_bytes(layout.rows, len(columns)),
+        alignment_bytes(layout.rows, len(columns), for_columns=for_columns),
     )
     with memory_bound(path, MemoryLimitError):
-        tokens = np.empty((layout.rows, len(columns)), dtype=np.int8)
-        names = [""] * layout.rows
-    done = 0
+        tokens = np.empty((layout.rows, len(columns)), dtype=np.int8, order="F" if for_columns else "C")
+        names = [] if for_columns else [""] * layout.rows
+    done = count = 0
     for rows in blocks:
         numbers = np.arange(done, done + len(rows))
         slots = np.where(numbers == index, 0, numbers + (numbers < index))
-        tokens[slots] = _CODES[match_bytes(rows, layout)[:, columns]]
-        for slot, row in zip(slots.tolist(), rows, strict=True):
-            names[slot] = row.name
+        codes = _CODES[match_bytes(rows, layout)[:, columns]]
+        unknown = codes == UNKNOWN
+        count += int(np.count_nonzero(unknown))
+        codes[unknown] = GAP
+        tokens[slots] = codes
+        if names:
+            for slot, row in zip(slots.tolist(), rows, strict=True):
+                names[slot] = row.name
         done += len(rows)
-    unknown = tokens == UNKNOWN
-    count = int(np.count_nonzero(unknown))
-    tokens[unknown] = GAP
-    del unknown  # as large as the tokens
     if tokens[1:].min() == GAP:
         raise AlignmentError(
             "every row but the query holds nothing but gaps in the query's columns",
             file=path,
-            value=names[0][:60],
+            value=next(itertools.islice(itertools.chain.from_iterable(blocks), index, None)).name[:60],
             remedy="name another row as query",
         )
     if count:
@@ -305,7 +316,7 @@ def _spread(count: int, limit: int) -> np.ndarray:
 
 def _take(alignment: Alignment, rows: np.ndarray, columns: np.ndarray) -> Alignment:
     return Alignment(
-        [alignment.names[row] for row in rows],
+        [alignment.names[row] for row in rows] if alignment.names else [],
         np.ascontiguousarray(alignment.tokens[np.ix_(rows, columns)]),
         "".join(alignment.query[column] for column in columns),
         alignment.query_name,
@@ -342,4 +353,4 @@ def crop(alignment: Alignment, region: str) -> Alignment:
             value=region,
             remedy=f"give FIRST-LAST with 1 <= FIRST <= LAST <= {length}",
         )
-    return _take(alignment, np.arange(len(alignment.names)), np.arange(first - 1, last))
+    return _take(alignment, np.arange(len(alignment.tokens)), np.arange(first - 1, last))

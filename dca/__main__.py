@@ -109,7 +109,7 @@ def _run(path: str, options: argparse.Namespace) -> None:
     from data.msa import read_alignment
     from data.store import save_arrays, save_text
 
-    alignment = read_alignment(path, query=options.query)
+    alignment = read_alignment(path, query=options.query, for_columns=True)
     if alignment.tokens.shape[1] < 2:
         raise AlignmentError("the query has fewer than two columns", file=path, value=alignment.query)
     maps = _maps(alignment, options)

@@ -21,7 +21,7 @@ import numpy as np
 from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
-from dca.kernels import centred_field, site_gradient, table_rows
+from dca.kernels import centred_field, rows_at_once, site_gradient, table_rows
 from dca.pseudolikelihood import PlmSettings, check_alignment, independent_fields
 from dca.slabs import (
     C,
@@ -141,7 +141,7 @@ def _solve_sites(
     """Minimise every site; `one` takes J^i_ij and `two` J^j_ij of the pairs i < j, both zero-sum."""
     q = frequencies.shape[1]
     table = np.empty(table_rows(words, q) * WIDTH, dtype=np.float32)
-    rows = np.empty(weights.shape[0] * WIDTH, dtype=np.float32)
+    rows = np.empty(rows_at_once(weights.shape[0]) * WIDTH, dtype=np.float32)
     for i in range(lo, hi):
         slabs = np.zeros((6, columns.shape[0], q * WIDTH), dtype=np.float32)
         _fill_curvature(i, frequencies, np.float32(neff), np.float32(2.0 * coupling_penalty), slabs[C])

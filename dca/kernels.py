@@ -26,6 +26,7 @@ from dca.vector import (
 from dca.words import Words
 
 BLOCK = 256  # sequences whose rows stay in the first-level cache
+MOST_AT_ONCE = 32_768  # sequences whose rows are held, 3 MB
 
 
 @jit
@@ -64,45 +65,43 @@ def centred_field(field: np.ndarray, slab: np.ndarray, frequencies: np.ndarray, 
 
 
 @jit
-def _gather(words: Words, batch: int, table: np.ndarray, sums: np.ndarray) -> None:
-    """Row n of sums += the rows of the table that sequence n picks in a batch."""
+def _gather(words: Words, batch: int, table: np.ndarray, lo: int, hi: int, sums: np.ndarray) -> None:
+    """Row n - lo of sums += the rows of the table that sequence n picks in a batch, n from lo to hi - 1."""
     fours = words.fours[words.edges[batch, 3] : words.edges[batch + 1, 3]]
     singles = words.singles[words.edges[batch, 4] : words.edges[batch + 1, 4]]
-    rows = words.fours.shape[1]
-    for start in range(0, rows, BLOCK):
-        stop = min(start + BLOCK, rows)
+    for start in range(lo, hi, BLOCK):
+        stop = min(start + BLOCK, hi)
         for four in fours:
             for n in range(start, stop):
                 o = four[n]
-                gather_rows(sums, n, table, (o[0], o[1], o[2], o[3]))
+                gather_rows(sums, n - lo, table, (o[0], o[1], o[2], o[3]))
         for single in singles:
             for n in range(start, stop):
-                gather_rows(sums, n, table, (single[n],))
+                gather_rows(sums, n - lo, table, (single[n],))
 
 
 @jit
-def _scatter(words: Words, batch: int, rows: np.ndarray, table: np.ndarray) -> None:
-    """Row n of rows is added to the rows of the table that sequence n picks in a batch."""
+def _scatter(words: Words, batch: int, rows: np.ndarray, lo: int, hi: int, table: np.ndarray) -> None:
+    """Row n - lo of rows is added to the rows of the table that sequence n picks, n from lo to hi - 1."""
     fours = words.fours[words.edges[batch, 3] : words.edges[batch + 1, 3]]
     singles = words.singles[words.edges[batch, 4] : words.edges[batch + 1, 4]]
-    count = words.fours.shape[1]
-    for start in range(0, count, BLOCK):
-        stop = min(start + BLOCK, count)
+    for start in range(lo, hi, BLOCK):
+        stop = min(start + BLOCK, hi)
         for four in fours:
             for n in range(start, stop):
                 o = four[n]
-                scatter_row(table, (o[0], o[1], o[2], o[3]), rows, n)
+                scatter_row(table, (o[0], o[1], o[2], o[3]), rows, n - lo)
         for single in singles:
             for n in range(start, stop):
-                scatter_row(table, (single[n],), rows, n)
+                scatter_row(table, (single[n],), rows, n - lo)
 
 
 @jit
-def _energies(words: Words, slab: np.ndarray, table: np.ndarray, sums: np.ndarray) -> None:
-    """Row n of sums = sum over all columns of the row of the slab that sequence n picks there."""
+def _energies(words: Words, slab: np.ndarray, table: np.ndarray, lo: int, hi: int, sums: np.ndarray) -> None:
+    """Row n - lo of sums = sum over all columns of the row of the slab that sequence n picks there."""
     size = slab.shape[1]
     flat = slab.reshape(-1)
-    for k in range(sums.size):
+    for k in range((hi - lo) * WIDTH):
         sums[k] = 0.0
     for batch in range(words.edges.shape[0] - 1):
         first, last = words.edges[batch], words.edges[batch + 1]
@@ -111,14 +110,19 @@ def _energies(words: Words, slab: np.ndarray, table: np.ndarray, sums: np.ndarra
             table[k] = part[k]
         shift = (last[0] - first[0]) * (size // WIDTH) - first[2]
         for run in range(first[1], last[1]):
-            lo, hi = words.starts[run], words.starts[run + 1]
-            expand_run(table, words.lefts[run], words.rights, lo, hi, shift)
-        _gather(words, batch, table, sums)
+            begin, end = words.starts[run], words.starts[run + 1]
+            expand_run(table, words.lefts[run], words.rights, begin, end, shift)
+        _gather(words, batch, table, lo, hi, sums)
 
 
 @jit
-def _slab_sums(words: Words, rows: np.ndarray, table: np.ndarray, by_slab: np.ndarray) -> None:
-    """Row (j, b) of by_slab = sum of the rows of the sequences with letter b in column j."""
+def _slab_sums(
+    words: Words, rows: np.ndarray, table: np.ndarray, lo: int, hi: int, by_slab: np.ndarray
+) -> None:
+    """Row (j, b) of by_slab = sum of the rows of the sequences with letter b in column j.
+
+    Those from lo to hi - 1, the first of which is row 0; where lo is not 0 they are added to what is there.
+    """
     size = by_slab.shape[1]
     flat = by_slab.reshape(-1)
     for batch in range(words.edges.shape[0] - 1):
@@ -126,13 +130,24 @@ def _slab_sums(words: Words, rows: np.ndarray, table: np.ndarray, by_slab: np.nd
         letters = (last[0] - first[0]) * (size // WIDTH)
         for k in range((letters + last[2] - first[2]) * WIDTH):
             table[k] = 0.0
-        _scatter(words, batch, rows, table)
+        _scatter(words, batch, rows, lo, hi, table)
         for run in range(last[1] - 1, first[1] - 1, -1):  # parts come before the words that they are in
-            lo, hi = words.starts[run], words.starts[run + 1]
-            collect_run(table, words.lefts[run], words.rights, lo, hi, letters - first[2])
+            begin, end = words.starts[run], words.starts[run + 1]
+            collect_run(table, words.lefts[run], words.rights, begin, end, letters - first[2])
         part = flat[first[0] * size : last[0] * size]
-        for k in range(part.size):
-            part[k] = table[k]
+        if lo == 0:
+            for k in range(part.size):
+                part[k] = table[k]
+        else:
+            for k in range(part.size):
+                part[k] += table[k]
+
+
+@jit
+def rows_at_once(sequences: int) -> int:
+    """How many sequences' rows are held: equal shares, each of `MOST_AT_ONCE` at most."""
+    parts = max(1, -(-sequences // MOST_AT_ONCE))
+    return -(-sequences // parts)
 
 
 @jit
@@ -159,16 +174,41 @@ def site_gradient(
 ) -> None:
     """Gradient of one site's weighted -log P(x_i | x_-i) by its fields and by its slab.
 
-    table and rows are work space: of `table_rows` rows, and of one for each sequence.
+    table and rows are work space: of `table_rows` and of `rows_at_once` rows.
     """
-    _energies(words, slab, table, rows)
-    for n in range(letters.shape[0]):
-        residual_row(rows, n, field, letters[n], weights[n])
-    _slab_sums(words, rows, table, by_slab)
+    count = letters.shape[0]
+    step = rows_at_once(count)
+    for lo in range(0, count, step):
+        hi = min(lo + step, count)
+        _energies(words, slab, table, lo, hi, rows)
+        for n in range(lo, hi):
+            residual_row(rows, n - lo, field, letters[n], weights[n])
+        _slab_sums(words, rows, table, lo, hi, by_slab)
     for a in range(by_field.shape[0]):  # each sequence has one letter in the first column
         by_field[a] = 0.0
         for b in range(by_field.shape[0]):
             by_field[a] += by_slab[0, b * WIDTH + a]
+
+
+@jit
+def _store_halves(i: int, by_slab: np.ndarray, above: np.ndarray, below: np.ndarray) -> None:
+    """Put what a site adds to the gradients of its pairs where no other site writes.
+
+    above[p, a, b] are the pairs (i, j > i), packed by rows of the upper triangle, as couplings are;
+    below[p, b, a] the pairs (j < i, i), by rows of the lower one.
+    """
+    length, q = by_slab.shape[0], above.shape[1]
+    rows = by_slab.reshape((length, q, WIDTH))
+    for j in range(i):
+        p = i * (i - 1) // 2 + j
+        for b in range(q):
+            for a in range(q):
+                below[p, b, a] = rows[j, b, a]
+    for j in range(i + 1, length):
+        p = i * length - i * (i + 1) // 2 + j - i - 1
+        for a in range(q):
+            for b in range(q):
+                above[p, a, b] = rows[j, b, a]
 
 
 @jit
@@ -185,13 +225,18 @@ def _all_sites(
     step: float,
     plain: np.ndarray,
     by_field: np.ndarray,
-    by_coupling: np.ndarray,
+    above: np.ndarray,
+    below: np.ndarray,
 ) -> None:
-    """Gradients of all sites at centred fields and couplings + step direction; plain = their fields."""
+    """Gradients of all sites at centred fields and couplings + step direction; plain = their fields.
+
+    above and below take the gradients by couplings (`_store_halves`).
+    """
     length, q = fields.shape
     table = np.empty(table_rows(words, q) * WIDTH, dtype=np.float32)
-    rows = np.empty(weights.shape[0] * WIDTH, dtype=np.float32)
+    rows = np.empty(rows_at_once(weights.shape[0]) * WIDTH, dtype=np.float32)
     slab = np.zeros((length, q * WIDTH), dtype=np.float32)
+    by_slab = np.empty((length, q * WIDTH), dtype=np.float32)
     field = np.empty(WIDTH, dtype=np.float32)
     for i in range(lo, hi):
         for k in range(q * WIDTH):
@@ -200,14 +245,15 @@ def _all_sites(
         centred_field(fields[i], slab, frequencies, field)
         for a in range(q):
             plain[i, a] = field[a]
-        site_gradient(columns[i], weights, words, field, slab, by_field[i], by_coupling[i], table, rows)
+        site_gradient(columns[i], weights, words, field, slab, by_field[i], by_slab, table, rows)
+        _store_halves(i, by_slab, above, below)
 
 
 @jit(fastmath=True)
 def _merge_sites(
     lo: int,
     hi: int,
-    by_coupling: np.ndarray,
+    below: np.ndarray,
     by_field: np.ndarray,
     frequencies: np.ndarray,
     penalty: float,
@@ -217,7 +263,10 @@ def _merge_sites(
     gradient: np.ndarray,
     slopes: np.ndarray,
 ) -> None:
-    """Gradient of each pair in centred coordinates; slopes[i] = sum of direction times gradient, i < j."""
+    """Gradient of each pair in centred coordinates; slopes[i] = sum of direction times gradient, i < j.
+
+    gradient holds what `_all_sites` puts above.
+    """
     length = by_field.shape[0]
     q = couplings.shape[1]
     pull, stride = np.float32(2.0 * penalty), np.float32(step)
@@ -226,12 +275,13 @@ def _merge_sites(
         slope = 0.0
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1
-            one, two = by_coupling[i, j], by_coupling[j, i]
+            other = below[j * (j - 1) // 2 + i]
             for a in range(q):
                 # A row's sum stays in float32, so that the loop fills vectors; rows are added in double
                 part = np.float32(0.0)
                 for b in range(q):
-                    value = one[b, a] + two[a, b] + pull * (couplings[p, a, b] + stride * direction[p, a, b])
+                    value = gradient[p, a, b] + other[a, b]
+                    value += pull * (couplings[p, a, b] + stride * direction[p, a, b])
                     value -= by_field[i, a] * frequencies[j, b] + by_field[j, b] * frequencies[i, a]
                     gradient[p, a, b] = value
                     part += value * direction[p, a, b]

@@ -4,10 +4,9 @@ What a run takes is counted from the arrays that the code holds at once: a run i
 (`_stages`), and its peak is that of the largest. Sizes are Python integers and cannot overflow. Bytes per
 squared column, at 21 letters and P = L (L - 1) / 2 pairs:
 
-    packed couplings, float32 [P, q, q]                                882
-    slabs of all sites, float32 [L, L, q, 24]                        2,016
-    plm: couplings, direction, gradient, trial gradient, slabs       5,544
-    for comparison, CCMpred's conjugate gradients: 16 x 21 x 32     10,752
+    packed couplings, float32 [P, q, q]                                     882
+    plm: couplings, direction, gradient, trial gradient in two halves     4,410
+    for comparison, CCMpred's conjugate gradients: 16 x 21 x 32          10,752
 """
 
 from collections.abc import Callable
@@ -17,7 +16,8 @@ from data.alphabet import Q
 from data.memory import domain_way, largest, require_bytes
 from data.memory import gigabytes as _up
 
-# Of dca.chains, dca.vector, dca.words, dca.weights and dca.boltzmann, written again (a test compares them):
+# Of dca.chains, dca.vector, dca.words, dca.weights, dca.kernels, dca.boltzmann and data.rows, written again
+# (a test compares them):
 # whoever plans a run need not load kernels.
 GROUP = 8
 WIDTH = 24
@@ -25,12 +25,13 @@ PLANES = 5
 CHUNKS = 64
 CHAINS = 2000
 MOST_ROWS = 10_000
+MOST_AT_ONCE = 32_768
 SHARE = 0.2
+KEPT = 1 << 22
 
 _BASE = 33_000_000  # interpreter, numpy, compiled kernels
 _SCIPY = 43_000_000  # what its linear algebra, loaded for the inverse, adds to the peak
-_NAME = 112  # a header of some 50 letters, as a string in a list
-_ROW, _KEPT = 160, 7_000_000  # a row beside its letters and its name, and the most of what `data.rows` keeps
+_ROW, _KEPT = 160, 5 * KEPT // 3  # a row beside its letters and its name, and what all that are kept take
 _LINE = 220  # a pair in the printed table: its places, its line as a string, the line in the whole text
 _MODELS = ("mean-field", "ridge", "plm-asymmetric", "plm")  # that a refused run is pointed to
 
@@ -65,16 +66,14 @@ def predicted_bytes(method: str, rows: int, length: int, threads: int = 1) -> in
 def _stages(method: str, rows: int, length: int, threads: int) -> dict[str, int]:
     """Bytes that each stage holds at its peak."""
     tokens, pairs = rows * length, length * (length - 1) // 2
-    held = tokens + _NAME * rows
     planes = 8 * PLANES * rows * -(-length // 64)
     stages = {
-        "read": held + tokens + min(rows * (length + _ROW), _KEPT),  # the mask of unknown residues
-        "pack": held + tokens + planes,
-        "weights": held + planes + 4 * CHUNKS * rows + 20 * rows,
-        "table": held + _LINE * pairs + 12 * length**2,
+        "read": 2 * tokens + min(rows * (length + _ROW), _KEPT),  # by rows and by columns
+        "weights": tokens + planes + 2 * CHUNKS * rows + 24 * rows,
+        "table": tokens + _LINE * pairs + 12 * length**2,
     }
     inference = _INFERENCES[method](rows, length, threads)
-    return stages | {name: held + 4 * rows + size for name, size in inference.items()}
+    return stages | {name: tokens + 4 * rows + size for name, size in inference.items()}
 
 
 def _packed(length: int) -> int:
@@ -91,9 +90,9 @@ def _padded(length: int) -> int:
     return -(-length // GROUP) * GROUP
 
 
-def _counting(rows: int, length: int) -> int:
-    """What counting pairs takes beside their tables: columns, and weights in double and single precision."""
-    return rows * length + 12 * rows
+def _counting(rows: int) -> int:
+    """What counting pairs takes beside their tables: weights in double and single precision."""
+    return 12 * rows
 
 
 def _square(length: int) -> int:
@@ -107,7 +106,7 @@ def _gauge(rows: int, length: int, threads: int) -> int:
 
 
 def _information(rows: int, length: int, threads: int) -> dict[str, int]:
-    return {"count": _packed(length) + _counting(rows, length), "map": _packed(length) + _square(length)}
+    return {"count": _packed(length) + _counting(rows), "map": _packed(length) + _square(length)}
 
 
 def _inverse(kept: int) -> Callable[[int, int, int], dict[str, int]]:
@@ -117,7 +116,7 @@ def _inverse(kept: int) -> Callable[[int, int, int], dict[str, int]]:
         packed, matrix = _packed(length), 4 * (kept * length) ** 2
         indices = 8 * length * (length - 1)
         return {
-            "count": packed + _counting(rows, length),
+            "count": packed + _counting(rows),
             "frequencies": 2 * packed,
             "covariance": packed + matrix + indices,
             "blocks": packed + matrix + indices + _SCIPY,
@@ -128,34 +127,39 @@ def _inverse(kept: int) -> Callable[[int, int, int], dict[str, int]]:
 
 
 def _sequences(rows: int, length: int) -> int:
-    """Columns, weights and what the sequences pick of the shared words.
+    """Weights, and what the sequences pick of the shared words, 16 bits for each tree.
 
     The number of trees depends on the family: one for each column where sequences are few, since pairs of
-    columns then have too many words; a third of that for the sequences beyond. Twice, since the allocator
-    keeps what making them took.
+    columns then have too many words; some two fifths of that for the sequences beyond.
     """
     few = min(rows, round(Q**2 / SHARE))
-    return rows * length + 4 * rows + 4 * few * length + 4 * (rows - few) * length // 3
+    return 4 * rows + 2 * few * length + 4 * (rows - few) * length // 5
+
+
+def _making_words(rows: int, length: int) -> int:
+    """Words of all nodes at once, 16 bits for each column, and what two of them are compared in."""
+    return 2 * rows * length + 14 * rows
 
 
 def _work(rows: int) -> int:
-    """Rows of the sequences and of one batch of words, of each thread."""
-    return 4 * WIDTH * (rows + MOST_ROWS)
+    """Rows of the sequences that are worked on at once and of one batch of words, of each thread."""
+    return 4 * WIDTH * (min(rows, MOST_AT_ONCE) + MOST_ROWS)
 
 
 def _pseudolikelihood(rows: int, length: int, threads: int) -> dict[str, int]:
     packed = _packed(length)
     data = _sequences(rows, length)
-    state = data + 4 * packed + length * _slab(length)
+    state = data + 5 * packed
     return {
-        "count": data + packed + _counting(rows, length),
-        "gradient": state + threads * (_slab(length) + _work(rows)),
+        "count": data + _making_words(rows, length) + packed + _counting(rows),
+        "gradient": state + threads * (2 * _slab(length) + _work(rows)),
         "gauge": _gauge(rows, length, threads),
     }
 
 
 def _asymmetric(rows: int, length: int, threads: int) -> dict[str, int]:
     return {
+        "words": _sequences(rows, length) + _making_words(rows, length),
         "sites": _sequences(rows, length) + 2 * _packed(length) + threads * (6 * _slab(length) + _work(rows)),
         "gauge": _gauge(rows, length, threads),
     }

@@ -158,7 +158,7 @@ def infer_maps(
     """
     settings = Settings(pseudocount, device)
     with open_arrays(alignment) as arrays:  # not its names, which may be larger than all the rest
-        tokens = arrays["tokens"]
+        tokens = np.asfortranarray(arrays["tokens"])  # once, and not in each place that reads columns
     for method in methods:
         if method != "plm" or device == "cpu":  # a device looks after its own memory
             extra = uncertainty_bytes(tokens.shape[1]) if method == "plm" and nulls else 0

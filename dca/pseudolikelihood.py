@@ -147,7 +147,7 @@ class _Objective:
         self.curvature = self.frequencies.astype(np.float32), 2 * self.neff, 2 * self.coupling_penalty
         self._single = self.frequencies.astype(np.float32)
         self._by_field = np.empty((length, q))
-        self._by_coupling = np.empty((length, length, q * kernels.WIDTH), dtype=np.float32)
+        self._below = np.empty((length * (length - 1) // 2, q, q), dtype=np.float32)
 
     @property
     def words(self) -> Words:
@@ -167,14 +167,13 @@ class _Objective:
         arguments = self._single, single, couplings, direction, step
         plain = np.empty((length, q), dtype=np.float32)
         arrays = self.columns, self.weights, self.words, *arguments
-        in_parallel(kernels._all_sites, length, *arrays, plain, self._by_field, self._by_coupling)
+        in_parallel(kernels._all_sites, length, *arrays, plain, self._by_field, out, self._below)
         by_field = self._by_field + 2 * self.field_penalty * plain
         slopes = np.empty(length)
-        blocks = self._by_coupling.reshape(length, -1, q, kernels.WIDTH)
         in_parallel(
             kernels._merge_sites,
             length,
-            blocks,
+            self._below,
             by_field.astype(np.float32),
             self._single,
             self.coupling_penalty,

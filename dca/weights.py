@@ -6,7 +6,7 @@ import numpy as np
 
 from dca.accelerate import in_parallel, jit
 
-_CHUNKS = 64
+_CHUNKS = 64  # and more where one of them would see more rows than 16 bits count
 _TILE = 256  # sequences whose first planes, 10 kB, fit the first-level cache; fewer hold relatives less often
 _PLANES = 5  # bits of a letter code
 _LINE = 8  # numbers of a cache line
@@ -37,9 +37,11 @@ def sequence_weights(tokens: np.ndarray, identity: float = 0.8) -> np.ndarray:
         The alignment is empty or the threshold lies outside (0, 1].
     """
     planes, allowed = _comparable(tokens, identity)
-    similar = np.zeros((_CHUNKS, tokens.shape[0]), dtype=np.int32)
-    in_parallel(_count_similar, _CHUNKS, planes, allowed, similar)
-    return (1.0 / (1 + similar.sum(axis=0))).astype(np.float32)
+    rows = tokens.shape[0]
+    chunks = max(_CHUNKS, -(-rows // np.iinfo(np.uint16).max))
+    own, other = np.ones(rows, dtype=np.int64), np.zeros((chunks, rows), dtype=np.uint16)
+    in_parallel(_count_similar, chunks, planes, allowed, own, other)
+    return (1.0 / (own + other.sum(axis=0, dtype=np.int64))).astype(np.float32)
 
 
 def effective_number(weights: np.ndarray) -> float:
@@ -55,7 +57,7 @@ def _comparable(tokens: np.ndarray, identity: float) -> tuple[np.ndarray, np.uin
     if not 0 < identity <= 1:
         raise ValueError(f"identity must lie in (0, 1], got {identity}")
     planes = _at_cache_line((-(-length // 64), _PLANES, -(-rows // _LINE) * _LINE))
-    _pack(np.ascontiguousarray(tokens.T[_variable_first(tokens)]), planes)
+    _pack(np.ascontiguousarray(tokens.T), _variable_first(tokens), planes)
     return planes, np.uint64(length - math.ceil(identity * length - 1e-9))
 
 
@@ -75,14 +77,14 @@ def _variable_first(tokens: np.ndarray) -> np.ndarray:
 
 
 @jit
-def _pack(columns: np.ndarray, planes: np.ndarray) -> None:
-    """planes[c, p, n] holds bit p of the letters of sequence n in columns 64 c .. 64 c + 63."""
+def _pack(columns: np.ndarray, order: np.ndarray, planes: np.ndarray) -> None:
+    """planes[c, p, n] holds bit p of the letters of sequence n in columns order[64 c] .. order[64 c + 63]."""
     for j in range(columns.shape[0]):
-        shift = np.uint64(j % 64)
+        shift, column = np.uint64(j % 64), columns[order[j]]
         for p in range(_PLANES):
             plane = planes[j // 64, p]
             for n in range(columns.shape[1]):
-                bit = np.uint64((columns[j, n] >> p) & 1)
+                bit = np.uint64((column[n] >> p) & 1)
                 plane[n] = plane[n] | (bit << shift)
 
 
@@ -146,15 +148,20 @@ def _compare(planes: np.ndarray, n: int, start: int, allowed: np.uint64, found: 
 
 
 @jit
-def _count_similar(lo: int, hi: int, planes: np.ndarray, allowed: np.uint64, similar: np.ndarray) -> None:
-    """similar[chunk, n] counts rows similar to n that the pairs of this chunk found, each pair once."""
-    rows = similar.shape[1]  # planes are longer, to the end of a cache line
+def _count_similar(
+    lo: int, hi: int, planes: np.ndarray, allowed: np.uint64, own: np.ndarray, other: np.ndarray
+) -> None:
+    """Count the rows similar to each, each pair once: for the first of both in own, for the second in other.
+
+    A chunk has every `other.shape[0]`-th row as first one, and a row of other to itself.
+    """
+    chunks, rows = other.shape  # planes are longer, to the end of a cache line
     for chunk in range(lo, hi):
         buffer = np.empty(_TILE, dtype=np.uint64)
-        count = similar[chunk]
+        count = other[chunk]
         for tile in range(0, rows, _TILE):  # outside: its planes stay in the first-level cache for all n
             stop = min(tile + _TILE, rows)
-            for n in range(chunk, stop - 1, _CHUNKS):
+            for n in range(chunk, stop - 1, chunks):
                 start = max(tile, n + 1)
                 found = buffer[: stop - start]
                 block = _compare(planes, n, start, allowed, found)
@@ -162,5 +169,5 @@ def _count_similar(lo: int, hi: int, planes: np.ndarray, allowed: np.uint64, sim
                     continue
                 for k in range(found.shape[0]):
                     if found[k] <= allowed and _all_within(planes, n, start + k, block, found[k], allowed):
-                        count[n] += 1
+                        own[n] += 1
                         count[start + k] += 1

@@ -94,10 +94,12 @@ def shared_words(tokens: np.ndarray, letters: int, share: float = SHARE, most_ro
     for left, right in pairwise(leaves):
         left.after, right.before = right, left
     most, number = int(share * tokens.shape[0]), count()
+    work = np.empty((3, tokens.shape[0]), dtype=np.uint16)
+    ids = np.empty(columns.shape, dtype=np.uint16)  # of a node, in its first column: one array, freed as one
     queue: list[tuple[int, int, _Node, _Node]] = []
 
     def propose(left: _Node | None, right: _Node | None) -> None:
-        if left and right and (words := _words_of(left, right, most, most_rows)[0]):
+        if left and right and (words := _words_of(left, right, most, most_rows, work).shape[1]):
             heapq.heappush(queue, (words, next(number), left, right))
 
     for left, right in pairwise(leaves):
@@ -106,7 +108,7 @@ def shared_words(tokens: np.ndarray, letters: int, share: float = SHARE, most_ro
     while queue:
         _, _, left, right = heapq.heappop(queue)
         if left.ids.size and right.ids.size:  # neither is joined already
-            node = _join(left, right, most, most_rows)
+            node = _join(left, right, most, most_rows, work, ids)
             nodes.append(node)
             first = node if node.before is None else first
             propose(node.before, node)
@@ -119,13 +121,14 @@ def shared_words(tokens: np.ndarray, letters: int, share: float = SHARE, most_ro
     return _laid_out(trees, tokens.shape[0], letters, most_rows)
 
 
-def _words_of(left: _Node, right: _Node, most: int, most_rows: int) -> tuple[int, np.ndarray, np.ndarray]:
-    """How many words two nodes have together, 0 where too many; each sequence's word, each word's parts."""
+def _words_of(left: _Node, right: _Node, most: int, most_rows: int, work: np.ndarray) -> np.ndarray:
+    """Parts [2, words] of the words of two nodes, none where there are too many; work[0] takes the ids."""
     room = min(most, most_rows - left.rows - right.rows)
-    ids, parts = np.empty(left.ids.size, np.uint16), np.empty((2, max(room, 0)), np.uint16)
-    one, two = (node.ids.astype(np.uint16, copy=False) for node in (left, right))
-    words = _pair_words(one, left.count, two, right.count, ids, parts) if room > 0 else 0
-    return words, ids, parts[:, :words]
+    if room <= 0:
+        return np.empty((2, 0), np.uint16)
+    parts = np.empty((2, room), np.uint16)
+    work[1], work[2] = left.ids, right.ids  # of one type, so that one kernel does for letters and words
+    return parts[:, : _pair_words(work[1], left.count, work[2], right.count, work[0], parts)]
 
 
 @jit
@@ -161,12 +164,12 @@ def _pair_words(
     return words
 
 
-def _join(left: _Node, right: _Node, most: int, most_rows: int) -> _Node:
+def _join(left: _Node, right: _Node, most: int, most_rows: int, work: np.ndarray, ids: np.ndarray) -> _Node:
     """Put a node in the place of two neighbours."""
-    words, ids, parts = _words_of(left, right, most, most_rows)
-    lefts, rights = parts.copy()  # not a view that holds the room for more
-    rows = left.rows + right.rows + words
-    node = _Node(left.lo, right.hi, words, ids, rows, (left, right), (lefts, rights))
+    lefts, rights = _words_of(left, right, most, most_rows, work).copy()  # without the room for more
+    ids[left.lo] = work[0]
+    rows = left.rows + right.rows + lefts.size
+    node = _Node(left.lo, right.hi, lefts.size, ids[left.lo], rows, (left, right), (lefts, rights))
     node.before, node.after = left.before, right.after
     if node.before:
         node.before.after = node
@@ -185,28 +188,22 @@ def _laid_out(trees: list[_Node], rows: int, letters: int, most_rows: int) -> Wo
         batches[-1].append(tree)
     edges = np.zeros((len(batches) + 1, 5), dtype=np.int64)
     runs: tuple[list[np.ndarray], ...] = [_NOTHING], [_NOTHING], [_NOTHING]
-    fours: list[np.ndarray] = []
-    singles: list[np.ndarray] = []
+    fours = np.empty((sum(len(batch) // ABREAST for batch in batches), rows, ABREAST), dtype=np.uint16)
+    singles = np.empty((sum(len(batch) % ABREAST for batch in batches), rows), dtype=np.uint16)
     for number, batch in enumerate(batches, start=1):
-        lo, hi = batch[0].lo, batch[-1].hi
-        row, picked = (hi - lo) * letters, []
-        for tree in batch:
+        lo, hi, whole = batch[0].lo, batch[-1].hi, len(batch) // ABREAST
+        four, single = edges[number - 1, 3:]
+        row = (hi - lo) * letters
+        for k, tree in enumerate(batch):
             root, row = _place(tree, row, lo, letters, *runs)
-            picked.append(tree.ids + np.uint16(root))
-            tree.ids = _NOTHING  # to hold them once
-        whole = len(picked) // ABREAST * ABREAST
-        fours += [np.stack(picked[k : k + ABREAST], axis=1) for k in range(0, whole, ABREAST)]
-        singles += picked[whole:]
-        edges[number] = hi, sum(map(len, runs[0])), sum(map(len, runs[2])), len(fours), len(singles)
+            aside = k - whole * ABREAST
+            picked = singles[single + aside] if aside >= 0 else fours[four + k // ABREAST, :, k % ABREAST]
+            np.add(tree.ids, np.uint16(root), out=picked)
+        ends = four + whole, single + len(batch) % ABREAST
+        edges[number] = hi, sum(map(len, runs[0])), sum(map(len, runs[2])), *ends
     lefts, lengths, rights = map(np.concatenate, runs)
-    return Words(
-        edges,
-        lefts,
-        np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
-        rights,
-        np.array(fours, dtype=np.uint16).reshape(-1, rows, ABREAST),
-        np.array(singles, dtype=np.uint16).reshape(-1, rows),
-    )
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return Words(edges, lefts, starts, rights, fours, singles)
 
 
 def _place(

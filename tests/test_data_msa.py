@@ -196,6 +196,17 @@ def test_query_row_moves_to_the_top_and_decides_the_columns(tmp_path):
     assert rows_of(alignment) == ["MKLWD", "MKLWE", "MRLWE", "-KIW-"]
 
 
+def test_for_columns_the_same_tokens_without_names(tmp_path):
+    path = write_text(tmp_path / "a.fasta", ">one\nAC-W\n>two x\nACXW\n>three\n-CDW\n")
+    whole, found = read_alignment(path, "two"), read_alignment(path, "two", for_columns=True)
+    np.testing.assert_array_equal(found.tokens, whole.tokens)
+    assert found.tokens.T.flags.c_contiguous
+    assert whole.tokens.flags.c_contiguous
+    assert (whole.names, found.names) == (["two x", "one", "three"], [])
+    assert (found.query, found.query_name, found.unknown) == ("ACXW", "two x", 1)
+    assert decode(crop(found, "2-3").tokens[0]) == "C-"
+
+
 @pytest.mark.parametrize(
     ("query", "row"),
     [

@@ -49,6 +49,17 @@ def test_sequence_weights_twin(rng, rows, length, identity):
     np.testing.assert_allclose(weights.sequence_weights(tokens, identity), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("chunks", [1, 3, 64])
+def test_similar_rows_are_counted_once_whatever_the_number_of_chunks(rng, chunks):
+    tokens = rng.integers(0, 3, size=(70, 10)).astype(np.int8)
+    planes, allowed = weights._comparable(tokens, 0.6)
+    own, other = np.ones(70, dtype=np.int64), np.zeros((chunks, 70), dtype=np.uint16)
+    weights._count_similar(0, chunks, planes, allowed, own, other)
+    expected = (tokens[:, None] == tokens[None]).mean(axis=2) >= 0.6
+    assert expected.sum() > 2 * 70
+    np.testing.assert_array_equal(own + other.sum(axis=0, dtype=np.int64), expected.sum(axis=1))
+
+
 def test_ones_twin(rng):
     for word in [0, 1, 2**64 - 1, *rng.integers(0, 2**64, size=20, dtype=np.uint64)]:
         assert int(weights._ones(np.uint64(word))) == int(word).bit_count()
@@ -220,3 +231,25 @@ def test_twins_hold_without_compilation():
     assert run.returncode == 0, run.stdout[-3000:]
     passed = run.stdout.split("\n")[0].count(".")
     assert passed >= 18, run.stdout
+
+
+def test_deep_alignments_are_worked_on_in_equal_parts():
+    most = kernels.MOST_AT_ONCE
+    assert [kernels.rows_at_once(n) for n in (1, most, most + 1, 3 * most)] == [1, most, most // 2 + 1, most]
+
+
+def test_the_gradient_of_a_deep_alignment_is_that_of_its_weights(rng):
+    """Copies with a share of the weight each: more rows than are held at once, and the same sums."""
+    few, weight = random_alignment(rng, 300, 4, letters=3)
+    copies = kernels.MOST_AT_ONCE // len(few) * 2 + 3
+    model = random_model(rng, 4, 3)
+    found = []
+    for tokens, share in ((few, weight), (np.tile(few, (copies, 1)), np.tile(weight / copies, copies))):
+        objective = _Objective(tokens, share, PlmSettings(letters=3))
+        gradient, still = np.empty_like(model.couplings), np.zeros_like(model.couplings)
+        fields = model.fields.astype(np.float64)
+        by_field, _ = objective.gradient(fields, model.couplings, still, 0.0, gradient)
+        found.append((by_field, gradient))
+    assert len(tokens) > 2 * kernels.MOST_AT_ONCE
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-3 * abs(one).max())

@@ -31,9 +31,17 @@ def alignments(draw):
 
 def sums_by_words(words, slab, rows):
     table = np.full(kernels.table_rows(words, LETTERS) * WIDTH, np.nan, np.float32)
-    sums = np.full(rows * WIDTH, np.nan, np.float32)
-    kernels._energies(words, slab.reshape(len(slab), -1), table, sums)
-    return sums.reshape(rows, WIDTH)
+    found = []
+    for lo, hi in parts_of(rows):
+        sums = np.full((hi - lo) * WIDTH, np.nan, np.float32)
+        kernels._energies(words, slab.reshape(len(slab), -1), table, lo, hi, sums)
+        found.append(sums.reshape(-1, WIDTH))
+    return np.concatenate(found)
+
+
+def parts_of(rows):
+    """All sequences in two parts, as of a deep alignment, where there are two."""
+    return [(0, rows // 2), (rows // 2, rows)] if rows > 1 else [(0, rows)]
 
 
 def check(tokens, words):
@@ -50,7 +58,8 @@ def check(tokens, words):
             back[j, row[j]] += values[n]
     table = np.full(kernels.table_rows(words, LETTERS) * WIDTH, np.nan, np.float32)
     found = np.full((length, LETTERS * WIDTH), np.nan, np.float32)
-    kernels._slab_sums(words, values.ravel(), table, found)
+    for lo, hi in parts_of(rows):
+        kernels._slab_sums(words, values[lo:hi].ravel(), table, lo, hi, found)
     np.testing.assert_allclose(found.reshape(back.shape), back, rtol=1e-4, atol=1e-5)
 
 
