@@ -52,8 +52,8 @@ class Alignment:
     names : list of str [N]
         Full header of each row, the query's first; empty where it was read ``for_columns``.
     tokens : int8 [N, L]
-        Codes 0-20 of `data.alphabet`; row 0 is the query. Rows are contiguous, or columns where it was
-        read ``for_columns``.
+        Codes 0-20 of `data.alphabet`; row 0 is the query. Rows are contiguous; as it is read
+        ``for_columns``, columns are.
     query : str [L]
         The query's letters. A residue that the query does not know (X, B, Z, U, O, J) keeps its column
         and its letter here; its token is a gap like that of any unknown residue.
@@ -181,7 +181,7 @@ def _fill_tokens(
     layout: Layout,
     index: int,
     columns: np.ndarray,
-    blocks: Iterable[list[Row]],
+    blocks: Blocks,
     for_columns: bool,
 ) -> tuple[list[str], np.ndarray, int]:
     """Names, tokens and number of unknown residues over `columns`, row `index` moved to the top."""

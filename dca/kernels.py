@@ -192,18 +192,25 @@ def site_gradient(
 
 @jit
 def _store_halves(i: int, by_slab: np.ndarray, above: np.ndarray, below: np.ndarray) -> None:
-    """Put what a site adds to the gradients of its pairs where no other site writes.
+    """Put what a site adds to the gradients of its pairs where no other thread writes.
 
     above[p, a, b] are the pairs (i, j > i), packed by rows of the upper triangle, as couplings are;
-    below[p, b, a] the pairs (j < i, i), by rows of the lower one.
+    below[p, b, a] the pairs (j < i, i), by rows of the lower one. Where there is no room below, sites come
+    in their order: it is added to what is above.
     """
     length, q = by_slab.shape[0], above.shape[1]
     rows = by_slab.reshape((length, q, WIDTH))
     for j in range(i):
-        p = i * (i - 1) // 2 + j
-        for b in range(q):
-            for a in range(q):
-                below[p, b, a] = rows[j, b, a]
+        if below.shape[0] > 0:
+            p = i * (i - 1) // 2 + j
+            for b in range(q):
+                for a in range(q):
+                    below[p, b, a] = rows[j, b, a]
+        else:
+            p = j * length - j * (j + 1) // 2 + i - j - 1
+            for b in range(q):
+                for a in range(q):
+                    above[p, b, a] += rows[j, b, a]
     for j in range(i + 1, length):
         p = i * length - i * (i + 1) // 2 + j - i - 1
         for a in range(q):
@@ -265,7 +272,7 @@ def _merge_sites(
 ) -> None:
     """Gradient of each pair in centred coordinates; slopes[i] = sum of direction times gradient, i < j.
 
-    gradient holds what `_all_sites` puts above.
+    gradient holds what `_all_sites` puts above; below may have no room (`_store_halves`).
     """
     length = by_field.shape[0]
     q = couplings.shape[1]
@@ -275,13 +282,16 @@ def _merge_sites(
         slope = 0.0
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1
-            other = below[j * (j - 1) // 2 + i]
+            if below.shape[0] > 0:
+                other = below[j * (j - 1) // 2 + i]
+                for a in range(q):
+                    for b in range(q):
+                        gradient[p, a, b] += other[a, b]
             for a in range(q):
                 # A row's sum stays in float32, so that the loop fills vectors; rows are added in double
                 part = np.float32(0.0)
                 for b in range(q):
-                    value = gradient[p, a, b] + other[a, b]
-                    value += pull * (couplings[p, a, b] + stride * direction[p, a, b])
+                    value = gradient[p, a, b] + pull * (couplings[p, a, b] + stride * direction[p, a, b])
                     value -= by_field[i, a] * frequencies[j, b] + by_field[j, b] * frequencies[i, a]
                     gradient[p, a, b] = value
                     part += value * direction[p, a, b]

@@ -5,7 +5,8 @@ What a run takes is counted from the arrays that the code holds at once: a run i
 squared column, at 21 letters and P = L (L - 1) / 2 pairs:
 
     packed couplings, float32 [P, q, q]                                     882
-    plm: couplings, direction, gradient, trial gradient in two halves     4,410
+    plm: couplings, direction, gradient, trial gradient                   3,528
+         and half of that gradient, of several threads                    4,410
     for comparison, CCMpred's conjugate gradients: 16 x 21 x 32          10,752
 """
 
@@ -16,9 +17,8 @@ from data.alphabet import Q
 from data.memory import domain_way, largest, require_bytes
 from data.memory import gigabytes as _up
 
-# Of dca.chains, dca.vector, dca.words, dca.weights, dca.kernels, dca.boltzmann and data.rows, written again
-# (a test compares them):
-# whoever plans a run need not load kernels.
+# Of dca.chains, dca.vector, dca.words, dca.weights, dca.kernels, dca.boltzmann and data.rows, written again,
+# which a test compares: whoever plans a run need not load kernels.
 GROUP = 8
 WIDTH = 24
 PLANES = 5
@@ -68,7 +68,7 @@ def _stages(method: str, rows: int, length: int, threads: int) -> dict[str, int]
     tokens, pairs = rows * length, length * (length - 1) // 2
     planes = 8 * PLANES * rows * -(-length // 64)
     stages = {
-        "read": 2 * tokens + min(rows * (length + _ROW), _KEPT),  # by rows and by columns
+        "read": 2 * tokens + min(rows * (length + _ROW), _KEPT),  # twice where a file holds them by rows
         "weights": tokens + planes + 2 * CHUNKS * rows + 24 * rows,
         "table": tokens + _LINE * pairs + 12 * length**2,
     }
@@ -149,9 +149,15 @@ def _work(rows: int) -> int:
 def _pseudolikelihood(rows: int, length: int, threads: int) -> dict[str, int]:
     packed = _packed(length)
     data = _sequences(rows, length)
-    state = data + 5 * packed
+    state = data + (5 if threads > 1 else 4) * packed
+    few = min(
+        rows, MOST_AT_ONCE
+    )  # whose words may still be made when all that the first gradient needs is held
+    beside = 0 if threads == 1 else 1
     return {
-        "count": data + _making_words(rows, length) + packed + _counting(rows),
+        "words": data + _making_words(rows, length) + beside * packed + _counting(rows),
+        "words of few": data + _making_words(few, length) + beside * 4 * packed,
+        "count": data + packed + _counting(rows),
         "gradient": state + threads * (2 * _slab(length) + _work(rows)),
         "gauge": _gauge(rows, length, threads),
     }
@@ -159,7 +165,7 @@ def _pseudolikelihood(rows: int, length: int, threads: int) -> dict[str, int]:
 
 def _asymmetric(rows: int, length: int, threads: int) -> dict[str, int]:
     return {
-        "words": _sequences(rows, length) + _making_words(rows, length),
+        "words": _sequences(rows, length) + _making_words(rows, length) + _packed(length),
         "sites": _sequences(rows, length) + 2 * _packed(length) + threads * (6 * _slab(length) + _work(rows)),
         "gauge": _gauge(rows, length, threads),
     }

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from dca import descent, kernels
-from dca.accelerate import beside, in_parallel
+from dca.accelerate import beside, get_threads, in_parallel
 from dca.couplings import Couplings
 from dca.frequencies import pair_frequencies, site_frequencies
 from dca.gauge import mean_energies, zero_sum
@@ -147,7 +147,7 @@ class _Objective:
         self.curvature = self.frequencies.astype(np.float32), 2 * self.neff, 2 * self.coupling_penalty
         self._single = self.frequencies.astype(np.float32)
         self._by_field = np.empty((length, q))
-        self._below = np.empty((length * (length - 1) // 2, q, q), dtype=np.float32)
+        self._below = np.empty((0, q, q), dtype=np.float32)
 
     @property
     def words(self) -> Words:
@@ -167,13 +167,14 @@ class _Objective:
         arguments = self._single, single, couplings, direction, step
         plain = np.empty((length, q), dtype=np.float32)
         arrays = self.columns, self.weights, self.words, *arguments
-        in_parallel(kernels._all_sites, length, *arrays, plain, self._by_field, out, self._below)
+        below = self._lower_half()
+        in_parallel(kernels._all_sites, length, *arrays, plain, self._by_field, out, below)
         by_field = self._by_field + 2 * self.field_penalty * plain
         slopes = np.empty(length)
         in_parallel(
             kernels._merge_sites,
             length,
-            self._below,
+            below,
             by_field.astype(np.float32),
             self._single,
             self.coupling_penalty,
@@ -184,6 +185,13 @@ class _Objective:
             slopes,
         )
         return by_field, slopes.sum()
+
+    def _lower_half(self) -> np.ndarray:
+        """Where threads put what they add to a pair from its second site; one thread needs no such room."""
+        length, q = self.frequencies.shape
+        if get_threads() > 1 and not self._below.size:
+            self._below = np.empty((length * (length - 1) // 2, q, q), dtype=np.float32)
+        return self._below
 
     def uncentred(self, fields: np.ndarray, couplings: np.ndarray) -> np.ndarray:
         """h_i = h'_i - sum_j J_ij f_j."""
@@ -296,6 +304,8 @@ def _independent_state(objective: _Objective, tokens: np.ndarray, weights: np.nd
     pulls = 2 * objective.field_penalty * fields
     by_field = neff * (probabilities - objective.frequencies) + pulls
     gradient = pair_frequencies(tokens, weights, q)
+    if len(weights) > kernels.MOST_AT_ONCE:
+        _ = objective.words  # waited for: what those of deep alignments are made of goes before more is held
     frequencies = objective.frequencies.astype(np.float32)
     pulls = pulls.astype(np.float32)
     in_parallel(descent._independent_gradient, len(frequencies), gradient, frequencies, pulls, neff)

@@ -104,13 +104,14 @@ def evolve_sites(
     Returns
     -------
     int8 [N, L]
+        Columns are contiguous.
     """
     tree, length = process.tree, process.rates.size
     columns = np.empty((length, tree.parent.size), dtype=np.int8)
     ladder = np.cumsum(process.profile, axis=1)
     arrays = tree.parent, tree.length, ladder, process.rates, _seeds(rng, length), columns
     in_parallel(_evolve_columns, length, *arrays)
-    tokens = np.ascontiguousarray(columns[:, tree.leaves].T)
+    tokens = columns[:, tree.leaves].T
     if gaps is not None:
         tokens[gaps] = GAP
     return tokens

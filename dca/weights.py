@@ -38,10 +38,14 @@ def sequence_weights(tokens: np.ndarray, identity: float = 0.8) -> np.ndarray:
     """
     planes, allowed = _comparable(tokens, identity)
     rows = tokens.shape[0]
-    chunks = max(_CHUNKS, -(-rows // np.iinfo(np.uint16).max))
-    own, other = np.ones(rows, dtype=np.int64), np.zeros((chunks, rows), dtype=np.uint16)
-    in_parallel(_count_similar, chunks, planes, allowed, own, other)
+    own, other = np.ones(rows, dtype=np.int64), np.zeros((_chunks(rows), rows), dtype=np.uint16)
+    in_parallel(_count_similar, len(other), planes, allowed, own, other)
     return (1.0 / (own + other.sum(axis=0, dtype=np.int64))).astype(np.float32)
+
+
+def _chunks(rows: int) -> int:
+    """Parts of the rows, none of which is too large to be counted in 16 bits."""
+    return max(_CHUNKS, -(-rows // np.iinfo(np.uint16).max))
 
 
 def effective_number(weights: np.ndarray) -> float:
@@ -167,7 +171,9 @@ def _count_similar(
                 block = _compare(planes, n, start, allowed, found)
                 if block == 0:
                     continue
+                hits = 0  # here, and not in own, where threads would wait for each other's cache lines
                 for k in range(found.shape[0]):
                     if found[k] <= allowed and _all_within(planes, n, start + k, block, found[k], allowed):
-                        own[n] += 1
+                        hits += 1
                         count[start + k] += 1
+                own[n] += hits

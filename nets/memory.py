@@ -5,6 +5,7 @@ from data.memory import INTERPRETER
 from dca.memory import predicted_bytes
 from nets.config import CHAIN_STEPS, CHAINS, RefinerConfig
 
+NAME = 112  # bytes of a row's name of some 50 letters, which are held with the alignment
 TORCH = 290_000_000  # bytes of torch, loaded, with its buffers
 LLVM = 37_000_000  # bytes of its library and of compiled kernels
 STRIP_PIXELS = 1 << 14  # of a map that are embedded at once
@@ -13,7 +14,8 @@ TRUNK_PIXELS = 1 << 15  # that pass through a block of the trunk at once
 
 def features_bytes(rows: int, length: int) -> int:
     """Peak of `nets.features.compute_features` without published networks: ridge couplings, beside torch."""
-    return predicted_bytes("ridge", rows, length) + TORCH
+    by_column = rows * length  # the alignment again: it is held by rows
+    return predicted_bytes("ridge", rows, length) + TORCH + by_column + NAME * rows
 
 
 def prediction_bytes(length: int, config: RefinerConfig) -> int:

@@ -196,6 +196,13 @@ def test_query_row_moves_to_the_top_and_decides_the_columns(tmp_path):
     assert rows_of(alignment) == ["MKLWD", "MKLWE", "MRLWE", "-KIW-"]
 
 
+@pytest.mark.parametrize("for_columns", [False, True])
+def test_rows_without_a_residue_in_the_query_columns_name_the_query(tmp_path, for_columns):
+    path = write_text(tmp_path / "a.fasta", ">one\nAC--\n>two x\n--DE\n>three\nA---\n")
+    with pytest.raises(AlignmentError, match=r"every row but the query holds .*two x"):
+        read_alignment(path, "two", for_columns=for_columns)
+
+
 def test_for_columns_the_same_tokens_without_names(tmp_path):
     path = write_text(tmp_path / "a.fasta", ">one\nAC-W\n>two x\nACXW\n>three\n-CDW\n")
     whole, found = read_alignment(path, "two"), read_alignment(path, "two", for_columns=True)
