@@ -137,8 +137,8 @@ def _sequences(rows: int, length: int) -> int:
 
 
 def _making_words(rows: int, length: int) -> int:
-    """Words of all nodes at once, 16 bits for each column, and what two of them are compared in."""
-    return 2 * rows * length + 14 * rows
+    """Words of joined nodes, 16 bits for each two columns, and what two of them are compared in."""
+    return rows * length + 14 * rows
 
 
 def _work(rows: int) -> int:

@@ -95,7 +95,8 @@ def shared_words(tokens: np.ndarray, letters: int, share: float = SHARE, most_ro
         left.after, right.before = right, left
     most, number = int(share * tokens.shape[0]), count()
     work = np.empty((3, tokens.shape[0]), dtype=np.uint16)
-    ids = np.empty(columns.shape, dtype=np.uint16)  # of a node, in its first column: one array, freed as one
+    # Of joined nodes, of which there are at most so many at a time: one array, which goes as one
+    free = list(np.empty((len(columns) // 2, tokens.shape[0]), dtype=np.uint16))
     queue: list[tuple[int, int, _Node, _Node]] = []
 
     def propose(left: _Node | None, right: _Node | None) -> None:
@@ -108,7 +109,7 @@ def shared_words(tokens: np.ndarray, letters: int, share: float = SHARE, most_ro
     while queue:
         _, _, left, right = heapq.heappop(queue)
         if left.ids.size and right.ids.size:  # neither is joined already
-            node = _join(left, right, most, most_rows, work, ids)
+            node = _join(left, right, most, most_rows, work, free)
             nodes.append(node)
             first = node if node.before is None else first
             propose(node.before, node)
@@ -164,12 +165,16 @@ def _pair_words(
     return words
 
 
-def _join(left: _Node, right: _Node, most: int, most_rows: int, work: np.ndarray, ids: np.ndarray) -> _Node:
-    """Put a node in the place of two neighbours."""
+def _join(
+    left: _Node, right: _Node, most: int, most_rows: int, work: np.ndarray, free: list[np.ndarray]
+) -> _Node:
+    """Put a node in the place of two neighbours; their ids, unless they are letters, are free again."""
     lefts, rights = _words_of(left, right, most, most_rows, work).copy()  # without the room for more
-    ids[left.lo] = work[0]
+    free += [node.ids for node in (left, right) if node.children]
+    ids = free.pop()
+    ids[:] = work[0]
     rows = left.rows + right.rows + lefts.size
-    node = _Node(left.lo, right.hi, lefts.size, ids[left.lo], rows, (left, right), (lefts, rights))
+    node = _Node(left.lo, right.hi, lefts.size, ids, rows, (left, right), (lefts, rights))
     node.before, node.after = left.before, right.after
     if node.before:
         node.before.after = node

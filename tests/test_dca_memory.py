@@ -170,13 +170,13 @@ def test_a_refusal_says_how_much_and_the_ways_out():
     with pytest.raises(CovarionError) as caught:
         require_memory("plm", 20_000, 1000, limit=3 * GIGA, **NOWHERE)
     message = str(caught.value)
-    assert "plm on 20000 sequences and 1000 columns needs 3.6 GB of memory" in message
+    assert "plm on 20000 sequences and 1000 columns needs 3.7 GB of memory" in message
     assert "found: 3.0 GB (--memory)" in message
     for other in ("mean-field", "ridge", "plm-asymmetric"):
         size = predicted_bytes(other, 20_000, 1000)
         assert f"--method {other} ({memory._up(size)} GB)" in message
     assert "a domain of at most" in message
-    assert "a machine that gives 3.6 GB" in message
+    assert "a machine that gives 3.7 GB" in message
     assert "sequences (" not in message  # no number of rows would do
 
 
