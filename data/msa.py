@@ -166,6 +166,13 @@ def read_alignment(
         )
     _log_lost_residues(path, row, len(columns))
     names, tokens, unknown = _fill_tokens(path, layout, index, columns, blocks, for_columns)
+    if tokens[1:].min() == GAP:
+        raise AlignmentError(
+            "every row but the query holds nothing but gaps in the query's columns",
+            file=path,
+            value=row.name[:60],
+            remedy="name another row as query",
+        )
     text = letters[columns].tobytes().decode("latin-1").upper()
     return Alignment(names, tokens, text, row.name, columns, unknown, str(path), index)
 
@@ -181,7 +188,7 @@ def _fill_tokens(
     layout: Layout,
     index: int,
     columns: np.ndarray,
-    blocks: Blocks,
+    blocks: Iterable[list[Row]],
     for_columns: bool,
 ) -> tuple[list[str], np.ndarray, int]:
     """Names, tokens and number of unknown residues over `columns`, row `index` moved to the top."""
@@ -205,13 +212,6 @@ def _fill_tokens(
             for slot, row in zip(slots.tolist(), rows, strict=True):
                 names[slot] = row.name
         done += len(rows)
-    if tokens[1:].min() == GAP:
-        raise AlignmentError(
-            "every row but the query holds nothing but gaps in the query's columns",
-            file=path,
-            value=next(itertools.islice(itertools.chain.from_iterable(blocks), index, None)).name[:60],
-            remedy="name another row as query",
-        )
     if count:
         log.info("%s: %d residues X, B, Z, U, O or J read as gaps", path, count)
     return names, tokens, count

@@ -150,13 +150,11 @@ def _pseudolikelihood(rows: int, length: int, threads: int) -> dict[str, int]:
     packed = _packed(length)
     data = _sequences(rows, length)
     state = data + (5 if threads > 1 else 4) * packed
-    few = min(
-        rows, MOST_AT_ONCE
-    )  # whose words may still be made when all that the first gradient needs is held
-    beside = 0 if threads == 1 else 1
+    beside = packed if threads > 1 else 0  # pairs are counted while words are made
+    few = min(rows, MOST_AT_ONCE)  # whose words may be waited for when all that a gradient needs is held
     return {
-        "words": data + _making_words(rows, length) + beside * packed + _counting(rows),
-        "words of few": data + _making_words(few, length) + beside * 4 * packed,
+        "words": data + _making_words(rows, length) + beside + _counting(rows),
+        "words of few": data + _making_words(few, length) + 4 * beside,
         "count": data + packed + _counting(rows),
         "gradient": state + threads * (2 * _slab(length) + _work(rows)),
         "gauge": _gauge(rows, length, threads),
