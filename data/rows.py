@@ -115,7 +115,7 @@ def read_rows(path: str | Path) -> Iterator[Row]:
     yield from readers[container(path)](path)
 
 
-def read_blocks(path: str | Path, letters: int = 1 << 19) -> Iterator[list[Row]]:
+def read_blocks(path: str | Path, letters: int = 1 << 16) -> Iterator[list[Row]]:
     """Yield the rows of `read_rows` some at a time, with about so many letters, names included, together."""
     block: list[Row] = []
     held = 0
