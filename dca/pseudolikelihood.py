@@ -137,7 +137,7 @@ class _Objective:
     def __init__(self, tokens: np.ndarray, weights: np.ndarray, settings: PlmSettings):
         length, q = tokens.shape[1], settings.letters
         self.columns = np.ascontiguousarray(tokens.T)
-        self.weights = weights.astype(np.float32, copy=False)
+        self.weights = np.require(weights, np.float32, ["C", "W"])
         self._words = beside(lambda: shared_words(self.columns.T, q))
         self.neff = float(weights.sum(dtype=np.float64))
         self.frequencies = site_frequencies(tokens, weights, q)
