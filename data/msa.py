@@ -20,7 +20,7 @@ from data.layout import Layout, a3m_text, match_bytes, survey
 from data.limits import memory_bound
 from data.memory import alignment_bytes, require_bytes
 from data.query import find_query, ungapped
-from data.rows import Blocks, Row, read_blocks, read_rows
+from data.rows import Row, blocks_of, read_rows
 from data.store import atomic_path, sha256
 
 __all__ = ["Alignment", "Row", "crop", "filter_alignment", "read_alignment", "read_rows", "write_a3m"]
@@ -150,7 +150,7 @@ def read_alignment(
         As `data.rows.survey`; and the query is not in the alignment, has no residue in a match column,
         or every other row is empty.
     """
-    blocks = Blocks(lambda: read_blocks(path))
+    blocks = blocks_of(path)
     layout = survey(path, blocks)
     index = _query_index(path, layout, query, choose)
     row = next(itertools.islice(itertools.chain.from_iterable(blocks), index, None))

@@ -161,6 +161,12 @@ class Blocks:
             self._kept = kept
 
 
+def blocks_of(path: str | Path) -> Blocks:
+    """Blocks of a file's rows; of one that is larger than what would be kept, none is kept on the way."""
+    size = Path(path).stat().st_size if Path(path).is_file() else 0
+    return Blocks(lambda: read_blocks(path), KEPT if size <= KEPT else 0)
+
+
 def _fasta_rows(path: str | Path) -> Iterator[Row]:
     name, start, length = "", 0, 0
     parts: list[str] = []

@@ -22,7 +22,7 @@ from data.memory import gigabytes as _up
 GROUP = 8
 WIDTH = 24
 PLANES = 5
-CHUNKS = 64
+CHUNKS = 32
 CHAINS = 2000
 MOST_ROWS = 10_000
 MOST_AT_ONCE = 32_768

@@ -6,7 +6,7 @@ import numpy as np
 
 from dca.accelerate import in_parallel, jit
 
-_CHUNKS = 64  # and more where one of them would see more rows than 16 bits count
+_CHUNKS = 32  # and more where one of them would see more rows than 16 bits count
 _TILE = 256  # sequences whose first planes, 10 kB, fit the first-level cache; fewer hold relatives less often
 _PLANES = 5  # bits of a letter code
 _LINE = 8  # numbers of a cache line

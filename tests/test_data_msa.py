@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from data.alphabet import GAP, LETTERS, decode
 from data.errors import AlignmentError
 from data.msa import crop, filter_alignment, read_alignment, read_rows, write_a3m
-from data.rows import Blocks, Row, read_blocks
+from data.rows import Blocks, Row, blocks_of, read_blocks
 
 # The same four sequences: match columns MKVLW-E with an insertion after the third column.
 MATCH = ["MKVLWE", "MRVLWE", "MK-LWD", "-KVIW-"]
@@ -444,7 +444,7 @@ def test_rows_in_many_blocks_are_the_same_alignment(tmp_path, monkeypatch, name,
     path = write_text(tmp_path / name, FORMATS[name])
     for query in ("", "s3" if "aln" not in name else "row3"):
         whole = read_alignment(path, query)
-        for module in ("layout", "msa"):
+        for module in ("layout", "rows"):
             monkeypatch.setattr(f"data.{module}.read_blocks", lambda path: read_blocks(path, letters))
         parts = read_alignment(path, query)
         monkeypatch.undo()
@@ -465,7 +465,7 @@ def test_rows_without_letters_close_blocks(tmp_path):
 
 @pytest.mark.parametrize("letters", [1, 13, 10_000])
 def test_the_first_row_that_is_odd_is_named_whatever_the_blocks(tmp_path, monkeypatch, letters):
-    monkeypatch.setattr("data.layout.read_blocks", lambda path: read_blocks(path, letters))
+    monkeypatch.setattr("data.rows.read_blocks", lambda path: read_blocks(path, letters))
     rows = [">q", "MKVLWE", ">s2", "MRVLWE", ">s3", "MK1LWD", ">s4", "-K?IW-"]
     with pytest.raises(AlignmentError, match=r"line 5, row 's3', column 3"):
         read_alignment(write_text(tmp_path / "f.fasta", "\n".join(rows)))
@@ -484,3 +484,11 @@ def test_rows_of_a_small_file_are_read_once(most, readings):
     partly = Blocks(lambda: iter(blocks), most)
     next(iter(partly))  # what was not gone over to its end is read again
     assert list(partly) == blocks
+
+
+@pytest.mark.parametrize(("most", "kept"), [(20, False), (4000, True)])
+def test_of_a_file_that_is_larger_than_what_is_kept_nothing_is(tmp_path, monkeypatch, most, kept):
+    monkeypatch.setattr("data.rows.KEPT", most)
+    blocks = blocks_of(write_text(tmp_path / "f.fasta", ">a\nMKVLW\n>b\nMRVLW\n>c\n-KVLW\n"))
+    assert [row.name for block in blocks for row in block] == ["a", "b", "c"]
+    assert (blocks._kept is not None) == kept
