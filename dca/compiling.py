@@ -9,7 +9,8 @@ What a kernel that fails had asked for is lost.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
@@ -21,6 +22,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 from numba.core.runtime.nrtdynmod import _meminfo_struct_type
 from numba.np.arrayobj import make_array, populate_array
 
@@ -78,12 +80,13 @@ def compile_object(kernel: Any, arguments: tuple[Any, ...], entry: str) -> tuple
         The kernel uses more of numba's runtime than work space, or returns what does not fit into slots.
     """
     signature = tuple(numba.typeof(argument) for argument in arguments)
-    kernel.compile(signature)
-    compiled = kernel.overloads[signature]
-    library = compiled.target_context.codegen().create_library(f"entry of {kernel.__name__}")
-    library.add_ir_module(_entry_module(library, compiled, entry))
-    library.add_linking_library(compiled.library)
-    library.finalize()
+    with _not_loaded():
+        kernel.compile(signature)
+        compiled = kernel.overloads[signature]
+        library = compiled.target_context.codegen().create_library(f"entry of {kernel.__name__}")
+        library.add_ir_module(_entry_module(library, compiled, entry))
+        library.add_linking_library(compiled.library)
+        library.finalize()
     module = llvm.parse_assembly(library.get_llvm_str())
     for value in (*module.functions, *module.global_variables):
         if not value.is_declaration and value.name != entry:
@@ -91,6 +94,25 @@ def compile_object(kernel: Any, arguments: tuple[Any, ...], entry: str) -> tuple
         elif value.name.startswith(("numba", "NRT", "Py", "_Py", "__svml")):
             raise RuntimeError(f"kernel {kernel.__name__} needs {value.name} of numba's runtime")
     return _result_codes(compiled.signature.return_type), target_machine().emit_object(module)
+
+
+@contextmanager
+def _not_loaded() -> Iterator[None]:
+    """Spare numba the machine code of what it compiles, over a quarter of the time: none of it is called.
+
+    Numba has one context for a process: ours alone while we hold the compiler's lock, and as it was after.
+    """
+    context = cpu_target.target_context
+    context.refresh()  # what numba makes when it begins, its runtime among it, is loaded
+    codegen = context.codegen()
+    # What stands for a compiled version tells it from others by being a function of its own each time
+    context.get_executable = lambda library, description, environment: [].append
+    codegen._add_module = lambda module: None
+    codegen._engine.finalize_object = lambda: None
+    try:
+        yield
+    finally:
+        del context.get_executable, codegen._add_module, codegen._engine.finalize_object
 
 
 def _items(kind: Any) -> list[Any]:

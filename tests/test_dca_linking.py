@@ -69,6 +69,51 @@ def _plain(values):
     return out
 
 
+_BOTH = """
+import numba, numpy as np
+from dca import weights
+from dca.compiling import compile_object
+
+if {before}:
+    numba.njit(lambda x: np.zeros(3) + x)(1.0)
+planes = np.zeros((1, 5, 8), np.uint64)
+arguments = np.zeros((2, 3), np.int8), np.zeros(2, np.int64), planes
+compile_object(weights._pack.dispatcher, arguments, "covarion_pack")
+
+@numba.njit
+def half(values):
+    return values.reshape(2, -1).sum(axis=0) / 2
+
+@numba.njit
+def chain(values):  # a version of another function, work space, an exception, recursion
+    if values.size == 0:
+        raise ValueError("nothing")
+    return half(np.sort(values)).max() + depth(3)
+
+@numba.njit
+def depth(n):
+    return 0 if n == 0 else 1 + depth(n - 1)
+
+assert chain(np.arange(6.0)[::-1]) == 3.5 + 3
+try:
+    chain(np.empty(0))
+except ValueError as error:
+    assert str(error) == "nothing"
+else:
+    raise SystemExit(1)
+print("whole")
+"""
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_other_functions_of_numba_run_after_a_kernel_was_compiled(before):
+    done = subprocess.run(
+        [sys.executable, "-c", _BOTH.format(before=before)],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr
+
+
 def test_other_formats_and_addresses_are_left_to_llvm(compiled):
     if linking.linked(compiled, "covarion_busy") is None:
         pytest.skip("not linked on this processor")
