@@ -12,6 +12,23 @@ _LETTERS = "ARNDCQEGHILKMFPSTWYVX"
 _NAMES = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL UNK"
 THREE = dict(zip(_LETTERS, _NAMES.split(), strict=True))
 
+# The same four sequences: match columns MKVLW-E with an insertion after the third column.
+MATCH = ["MKVLWE", "MRVLWE", "MK-LWD", "-KVIW-"]
+FORMATS = {
+    "f.a3m": ">q description\nMKVLWE\n>s2\nMRVagLWE\n>s3\nMK-LWD\n>s4\n-KVgIW-\n",
+    "f.a2m": ">q description\nMKV..LWE\n>s2\nMRVagLWE\n>s3\nMK-..LWD\n>s4\n-KVg.IW-\n",
+    "f.fasta": ">q description\nMKV-\n-LWE\n>s2\nMRVa\ngLWE\n\n>s3\nMK---LWD\n>s4\n-KVg-IW-\n",
+    "f.sto": (
+        "# STOCKHOLM 1.0\n#=GF ID test\nq  MKV..LWE\ns2 MRVagLWE\n#=GR s2 SS HHH..HHH\n"
+        "s3 MK-..LWD\ns4 -KVg.IW-\n#=GC SS_cons HHH..HHH\n//\n"
+    ),
+    "wrapped.sto": (
+        "# STOCKHOLM 1.0\n\nq  MKV.\ns2 MRVa\ns3 MK-.\ns4 -KVg\n\nq  .LWE\ns2 gLWE\ns3 .LWD\ns4 .IW-\n//\n"
+    ),
+    "rf.sto": ("# STOCKHOLM 1.0\nq  MKV--LWE\ns2 MRVAGLWE\ns3 MK---LWD\ns4 -KVG-IW-\n#=GC RF xxx..xxx\n//\n"),
+    "f.aln": "MKVLWE\nMRVLWE\nMK-LWD\n-KVIW-\n",
+}
+
 
 def atom(name, residue, number, xyz, chain="A", altloc=" ", icode=" ", occupancy=1.0, record="ATOM"):
     """One fixed-column line of a PDB file; the element is the first letter of the atom's name."""
