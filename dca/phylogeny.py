@@ -14,11 +14,11 @@ letters.
 """
 
 import numpy as np
-from scipy.cluster.hierarchy import average
 
 from data.alphabet import GAP
 from dca.accelerate import in_parallel, jit
 from dca.simulate import Tree
+from dca.upgma import average_linkage
 
 MOST_REPRESENTATIVES = 2000
 _UNRELATED = 0.01  # similarities below are noise about 0; a branch this long forgets the letter
@@ -71,7 +71,12 @@ def _join(
         return int(members[0]), free
     own = np.ascontiguousarray(tokens[members])
     chosen, nearest = spread_rows(own, chance, representatives)
-    joined = average(np.maximum(1 - group_similarity(own, nearest, chance), 0.0))
+    distance = group_similarity(own, nearest, chance)
+    del own  # the groups below make their own
+    np.subtract(1, distance, out=distance)
+    np.maximum(distance, 0.0, out=distance)
+    joined, height = average_linkage(distance)
+    del distance
     inner = free + np.arange(chosen.size - 1)
     free += chosen.size - 1
     roots = np.empty(2 * chosen.size - 1, dtype=np.int64)
@@ -80,8 +85,8 @@ def _join(
         followers = members[nearest == k]
         roots[k], free = _join(tokens, followers, chance, representatives, free, parent, similarity)
     for side in (0, 1):
-        parent[roots[joined[:, side].astype(np.int64)]] = inner
-    similarity[inner] = 1 - joined[:, 2]
+        parent[roots[joined[:, side]]] = inner
+    similarity[inner] = 1 - height
     return int(inner[-1]), free
 
 
@@ -132,18 +137,29 @@ def group_similarity(tokens: np.ndarray, group: np.ndarray, chance: np.ndarray) 
     float64 [K (K - 1) / 2]
         In the order of ``np.triu_indices(K, 1)``.
     """
-    length = tokens.shape[1]
     size = np.bincount(group).astype(np.float32)
-    letters = np.zeros((size.size, length, GAP), dtype=np.float32)
-    n, i = np.nonzero(tokens != GAP)
-    np.add.at(letters, (group[n], i, tokens[n, i]), 1.0)
+    letters = np.zeros((size.size, tokens.shape[1], GAP), dtype=np.float32)
+    _count_letters(tokens, group, letters)
     there = letters.sum(axis=2)
     flat = letters.reshape(size.size, -1)
-    excess = flat @ flat.T - (there * chance) @ there.T
-    possible = (there * (1 - chance)) @ there.T
-    upper = np.triu_indices(size.size, 1)
-    least = _FEWEST_COLUMNS * (size[upper[0]] * size[upper[1]])
-    return (excess[upper] / np.maximum(possible[upper], least)).astype(np.float64)
+    excess = flat @ flat.T
+    del flat, letters  # from here on as few matrices [K, K] as can be
+    possible = (there * chance) @ there.T
+    excess -= possible
+    np.matmul(there * (1 - chance), there.T, out=possible)
+    for k in range(size.size):
+        excess[k] /= np.maximum(possible[k], _FEWEST_COLUMNS * (size[k] * size))
+    del possible
+    return np.concatenate([row[k + 1 :] for k, row in enumerate(excess)], dtype=np.float64)
+
+
+@jit
+def _count_letters(tokens: np.ndarray, group: np.ndarray, letters: np.ndarray) -> None:
+    """letters[k, i, a] += number of the rows of group k that have letter a in column i; gaps are none."""
+    for n in range(tokens.shape[0]):
+        for i in range(tokens.shape[1]):
+            if tokens[n, i] != GAP:
+                letters[group[n], i, tokens[n, i]] += np.float32(1.0)
 
 
 @jit

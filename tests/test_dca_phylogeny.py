@@ -55,6 +55,18 @@ def test_group_similarity_twin(groups):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_count_letters_twin():
+    tokens, _ = random_rows(2, 15, 10)
+    group = np.arange(15) % 4
+    found, expected = np.zeros((4, 10, 20), np.float32), np.zeros((4, 10, 20))
+    phylogeny._count_letters(tokens, group, found)
+    for k, row in zip(group, tokens, strict=True):
+        for i, letter in enumerate(row):
+            if letter != GAP:
+                expected[k, i, letter] += 1
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_rows_without_a_shared_column_are_unrelated():
     tokens = np.full((2, 8), GAP, dtype=np.int8)
     tokens[0, :4], tokens[1, 4:] = 3, 3
@@ -184,9 +196,9 @@ def test_copies_are_joined_at_the_present():
 
 @pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="this is the inner run")
 def test_twins_hold_without_compilation():
-    files = [f"tests/test_dca_{name}.py" for name in ("phylogeny", "site_process", "uncertainty")]
+    files = [f"tests/test_dca_{name}.py" for name in ("phylogeny", "upgma", "site_process", "uncertainty")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", "twin"]
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-3000:]
-    assert run.stdout.split("\n")[0].count(".") >= 11, run.stdout
+    assert run.stdout.split("\n")[0].count(".") >= 16, run.stdout
