@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import false_discovery_control
 
 from data.alphabet import GAP
 from dca.frequencies import site_frequencies
@@ -96,12 +95,12 @@ def coupling_significance(
         raise ValueError(f"need at least one null and one pair, got {nulls} and {upper[0].size} pairs")
     observed = score(tokens, weights) if observed is None else observed
     process = fit_process(tokens, weights, representatives)
-    gaps = tokens == GAP
     scores, entropies = np.empty((nulls, upper[0].size), np.float32), np.empty((nulls, tokens.shape[1]))
     for k in range(nulls):
-        drawn = evolve_sites(process, rng, gaps)
+        drawn = evolve_sites(process, rng, tokens == GAP)
         scores[k] = score(drawn, weights)[upper]
         entropies[k] = site_entropy(drawn, weights)
+        del drawn  # the next one needs the room
         log.info("null %d of %d", k + 1, nulls)
         if progress is not None:
             progress(k + 1, nulls)
@@ -117,13 +116,18 @@ def _significance(
 ) -> Significance:
     edges = np.quantile(entropy, np.arange(1, BINS) / BINS)
     real = pair_strata(entropy, edges, upper)
-    null = np.stack([pair_strata(one, edges, upper) for one in entropies])
-    merged = merge_strata(np.bincount(null.ravel(), minlength=BINS * BINS))
-    p, sizes = empirical_p(observed[upper], merged[real], scores.ravel(), merged[null].ravel())
+    null, size = np.empty(scores.shape, dtype=np.uint8), np.zeros(BINS * BINS, dtype=np.int64)
+    for row, one in zip(null, entropies, strict=True):
+        row[:] = pair_strata(one, edges, upper)
+        size += np.bincount(row, minlength=BINS * BINS)
+    merged = merge_strata(size)
+    for row in null:
+        row[:] = merged[row]
+    p, sizes = empirical_p(observed[upper], merged[real], scores.ravel(), null.ravel())
     used = sizes[np.unique(merged[real])]
     return Significance(
         p=_symmetric(p, upper, observed.shape[0]),
-        q=_symmetric(false_discovery_control(p), upper, observed.shape[0]),
+        q=_symmetric(false_discovery_rates(p), upper, observed.shape[0]),
         nulls=scores.shape[0],
         smallest_p=1 / (1 + float(used.max())),
         coarsest_p=1 / (1 + float(used.min())),
@@ -141,14 +145,14 @@ def site_entropy(tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def pair_strata(entropy: np.ndarray, edges: np.ndarray, upper: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Stratum of each pair: BINS times the bin of its lower entropy plus that of its higher; int64 [P]."""
-    bins = np.searchsorted(edges, entropy, side="right")
+    """Stratum of each pair: BINS times the bin of its lower entropy plus that of its higher; uint8 [P]."""
+    bins = np.searchsorted(edges, entropy, side="right").astype(np.uint8)
     one, two = bins[upper[0]], bins[upper[1]]
     return np.minimum(one, two) * BINS + np.maximum(one, two)
 
 
 def merge_strata(sizes: np.ndarray, smallest: int = SMALLEST_STRATUM) -> np.ndarray:
-    """New number of each stratum, so that none has fewer than `smallest` null scores; int64 [BINS^2].
+    """New number of each stratum, so that none has fewer than `smallest` null scores; uint8 [BINS^2].
 
     The smallest stratum joins the one whose bins are nearest, until all are large enough or one is left.
     Combinations that cannot occur (lower bin above the higher) stay empty and keep the number 0.
@@ -165,7 +169,7 @@ def merge_strata(sizes: np.ndarray, smallest: int = SMALLEST_STRATUM) -> np.ndar
         distance = np.abs(centre - centre[k]).sum(axis=1)
         distance[k] = np.inf
         label[label == names[k]] = names[distance.argmin()]
-    return np.maximum(np.searchsorted(names, label), 0)
+    return np.searchsorted(names, label).astype(np.uint8)
 
 
 def empirical_p(
@@ -186,13 +190,28 @@ def empirical_p(
         Null scores of each stratum.
     """
     p = np.ones(observed.size)
-    sizes = np.bincount(null_strata, minlength=int(strata.max(initial=0)) + 1)
-    for name in np.unique(strata):
-        ranked = np.sort(null[null_strata == name])
+    sizes = np.zeros(1 + int(max(strata.max(initial=0), null_strata.max(initial=0))), dtype=np.int64)
+    for name in range(sizes.size):
+        ranked = null[null_strata == name]
+        ranked.sort()
+        sizes[name] = ranked.size
         mine = strata == name
         below = np.searchsorted(ranked, observed[mine], side="left")
         p[mine] = (1 + ranked.size - below) / (1 + ranked.size)
     return p, sizes
+
+
+def false_discovery_rates(p: np.ndarray) -> np.ndarray:
+    """q-values: the least share of false discoveries at which each hypothesis is called, float64 [n].
+
+    Benjamini, Hochberg 1995, J R Stat Soc B 57:289. The numbers are those of ``scipy.stats``, which takes
+    more time and memory to load than a small family's couplings.
+    """
+    order = np.argsort(p)
+    rates = p[order] * (p.size / np.arange(1, p.size + 1))
+    q = np.empty_like(rates)
+    q[order] = np.minimum(np.minimum.accumulate(rates[::-1])[::-1], 1.0)
+    return q
 
 
 def _symmetric(values: np.ndarray, upper: tuple[np.ndarray, np.ndarray], length: int) -> np.ndarray:

@@ -146,8 +146,7 @@ def kinship(tokens: np.ndarray, weights: np.ndarray, tree: Tree, rates: np.ndarr
     in_parallel(
         _sum_kinship, len(total), columns, single, tree.parent, tree.length, tree.leaves, rates, total
     )
-    mass = single @ (tokens != GAP)
-    return total / np.maximum(mass, 1e-30) ** 2
+    return total
 
 
 def mixed_profile(
@@ -243,22 +242,23 @@ def _sum_kinship(
     rates: np.ndarray,
     total: np.ndarray,
 ) -> None:
-    """total[i] = sum of w_n w_m exp(-r_i t_nm) over all ordered pairs of rows without a gap at site i.
+    """total[i] = mean of exp(-r_i t_nm) over all ordered pairs of rows without a gap at site i, by w_n w_m.
 
     mass[node] is the sum of w_n exp(-r_i t) over the rows below it, t their distance from the node.
     """
     for i in range(lo, hi):
         mass = np.zeros(parent.size)
-        sum_here = 0.0
+        sum_here, whole = 0.0, 0.0
         for n in range(leaves.size):
             if columns[i, n] != GAP:
                 mass[leaves[n]] = weights[n]
                 sum_here += weights[n] ** 2
+                whole += weights[n]
         for node in range(parent.size - 1, 0, -1):
             arriving = mass[node] * np.exp(-rates[i] * length[node])
             sum_here += 2 * arriving * mass[parent[node]]
             mass[parent[node]] += arriving
-        total[i] = sum_here
+        total[i] = sum_here / max(whole, 1e-30) ** 2
 
 
 @jit
