@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from data.msa import Alignment
@@ -148,44 +150,69 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
         "query": np.array(alignment.query),
         "neff": np.float32(effective_number(weights)),
     }
-    if options.bootstrap or options.nulls:
-        maps |= _uncertainty(tokens, weights, options, model, maps["score"])
+    start = model if options.bootstrap and _starts_warm(options) else None
+    del model  # what follows needs the room
+    if options.bootstrap:
+        maps |= _resampled(tokens, weights, options, start)
+    del start
+    if options.nulls:
+        maps |= _tested(tokens, weights, options, maps["score"])
     return maps
 
 
-def _uncertainty(
-    tokens: "np.ndarray", weights: "np.ndarray", options: argparse.Namespace, model: Any, score: "np.ndarray"
-) -> dict[str, Any]:
-    """Arrays of the bootstrap and of the nulls, whichever were asked for."""
-    import numpy as np
+def _starts_warm(options: argparse.Namespace) -> bool:
+    """Whether replicates of the bootstrap start from the first model, which is kept for them."""
+    return options.method == "plm" and options.correction == "apc" and options.device == "cpu"
 
+
+def _map_of(options: argparse.Namespace) -> "Callable[..., np.ndarray]":
+    """The map that is asked for, as a function of tokens and weights."""
     from dca.methods import Settings, corrected, infer
-    from dca.significance import coupling_significance
-    from dca.uncertainty import bootstrap, plm_scores
 
-    def map_of(tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def map_of(tokens: "np.ndarray", weights: "np.ndarray") -> "np.ndarray":
         found = infer(tokens, weights, options.method, Settings(device=options.device))[1]
         return corrected(found[f"{options.method}_raw"], options.correction, tokens, weights)
 
-    warm = options.method == "plm" and options.correction == "apc" and options.device == "cpu"
-    again = plm_scores if warm else lambda tokens, weights, start: (None, map_of(tokens, weights))
-    arrays: dict[str, Any] = {}
-    streams = np.random.default_rng(options.seed).spawn(2)
-    if options.bootstrap:
-        drawn = bootstrap(
-            tokens, weights, again, options.bootstrap, streams[0], start=model if warm else None,
-            identity=options.identity, min_separation=options.min_separation,
-        )  # fmt: skip
-        arrays |= {"mean": drawn.mean, "sd": drawn.standard_deviation, "top": drawn.top_frequency}
-    if options.nulls:
-        tested = coupling_significance(
-            tokens, weights, map_of, streams[1], options.nulls, observed=score,
-            min_separation=options.min_separation,
-        )  # fmt: skip
-        message = "%d nulls: the smallest possible p is %.2g, in the smallest stratum %.2g"
-        logging.warning(message, tested.nulls, tested.smallest_p, tested.coarsest_p)
-        arrays |= {"p": tested.p, "q": tested.q, "smallest_p": np.float64(tested.smallest_p)}
-    return arrays
+    return map_of
+
+
+def _resampled(
+    tokens: "np.ndarray", weights: "np.ndarray", options: argparse.Namespace, start: Any
+) -> dict[str, Any]:
+    """Arrays of the bootstrap."""
+    import numpy as np
+
+    from dca.uncertainty import bootstrap, plm_scores
+
+    map_of = _map_of(options)
+
+    def cold(tokens: np.ndarray, weights: np.ndarray, start: None) -> tuple[None, np.ndarray]:
+        return None, map_of(tokens, weights)
+
+    rng = np.random.default_rng(options.seed).spawn(2)[0]
+    drawn = bootstrap(
+        tokens, weights, cold if start is None else plm_scores, options.bootstrap, rng, start,
+        identity=options.identity, min_separation=options.min_separation,
+    )  # fmt: skip
+    return {"mean": drawn.mean, "sd": drawn.standard_deviation, "top": drawn.top_frequency}
+
+
+def _tested(
+    tokens: "np.ndarray", weights: "np.ndarray", options: argparse.Namespace, score: "np.ndarray"
+) -> dict[str, Any]:
+    """Arrays of the nulls."""
+    import numpy as np
+
+    from dca.significance import coupling_significance
+
+    rng = np.random.default_rng(options.seed).spawn(2)[1]
+    tested = coupling_significance(
+        tokens, weights, _map_of(options), rng, options.nulls, observed=score,
+        min_separation=options.min_separation,
+    )  # fmt: skip
+    message = "%d nulls: the smallest possible p is %.2g, in the smallest stratum %.2g"
+    logging.warning(message, tested.nulls, tested.smallest_p, tested.coarsest_p)
+    return {"p": tested.p, "q": tested.q, "smallest_p": np.float64(tested.smallest_p)}
 
 
 def _table(query: str, maps: dict[str, Any], min_separation: int) -> str:

@@ -172,9 +172,15 @@ def infer_maps(
         logger.info("method %s", method)
         model, found = infer(tokens, weights, method, settings)
         maps |= found
+        contacts: dict[str, Any] = {}
         if method == "plm" and model is not None:
-            tested = _tested(tokens, weights, found["plm"], settings, nulls, seed) if nulls else {}
-            _save_couplings(model, found["plm"], outputs, tested)
+            save_arrays(outputs["couplings"], **vars(model), letters=LETTERS)
+            contacts = _best_blocks(model, found["plm"])
+        del model  # nulls and other methods need the room
+        if contacts and nulls:
+            contacts |= _tested(tokens, weights, found["plm"], settings, nulls, seed)
+        if contacts:
+            save_arrays(outputs["contacts"], **contacts)
     save_arrays(outputs["maps"], **maps)
     save_arrays(outputs["weights"], weights=weights, neff=np.float32(neff), identity=np.float32(identity))
 
@@ -199,12 +205,10 @@ def _tested(
     return {"p": found.p, "q": found.q, "nulls": np.int32(found.nulls)} | numbers
 
 
-def _save_couplings(
-    model: Couplings, score: np.ndarray, outputs: dict[str, str], tested: dict[str, Any]
-) -> None:
+def _best_blocks(model: Couplings, score: np.ndarray) -> dict[str, np.ndarray]:
+    """The best pairs and their couplings."""
     first, second = np.triu_indices(model.length, MIN_SEPARATION)
     best = np.argsort(-score[first, second], kind="stable")[: BLOCKS_PER_COLUMN * model.length]
     pairs = np.stack([first[best], second[best]], axis=1).astype(np.int32)
     places = pair_index(pairs[:, 0].astype(np.int64), pairs[:, 1].astype(np.int64), model.length)
-    save_arrays(outputs["contacts"], pairs=pairs, blocks=model.couplings[places, :GAP, :GAP], **tested)
-    save_arrays(outputs["couplings"], fields=model.fields, couplings=model.couplings, letters=LETTERS)
+    return {"pairs": pairs, "blocks": model.couplings[places, :GAP, :GAP]}

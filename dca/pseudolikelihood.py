@@ -317,6 +317,6 @@ def _state_at(objective: _Objective, start: Couplings) -> _State:
     start = zero_sum(start)
     fields, couplings = objective.centred(start), start.couplings
     fields -= fields.mean(axis=1, keepdims=True)
-    gradient, still = np.zeros_like(couplings), np.zeros_like(couplings)
-    by_field, _ = objective.gradient(fields, couplings, still, 0.0, gradient)
+    gradient = np.empty_like(couplings)
+    by_field, _ = objective.gradient(fields, couplings, couplings, 0.0, gradient)  # no step: any direction
     return _State(objective, fields, couplings, by_field, gradient)
