@@ -41,8 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
     from numpy.linalg import LinAlgError
 
     from data.errors import CovarionError  # after the arguments, so that --help answers at once
+    from data.memory import give_back_freed
     from dca.accelerate import set_threads
 
+    give_back_freed()
     set_threads(options.threads)
     failed = 0
     for number, path in enumerate(options.alignment, start=1):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,25 @@ ROOT = Path(__file__).resolve().parent.parent
 def little(monkeypatch):
     """A machine with 60 MB."""
     monkeypatch.setattr(memory, "available_bytes", lambda limit=None: (60_000_000, "free memory"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+@pytest.mark.parametrize(("call", "kept"), [("", True), ("memory.give_back_freed()", False)])
+def test_what_is_freed_goes_back(call, kept):
+    """An array of 20 MB, freed, and another one, freed with something small behind it."""
+    code = f"""
+import numpy as np
+from pathlib import Path
+from data import memory
+{call}
+np.ones(20_000_000, np.uint8)
+large, small = np.ones(16_000_000, np.uint8), np.ones(100_000, np.uint8)
+before = memory._resident(Path("/proc/self/statm"))
+del large
+print(before - memory._resident(Path("/proc/self/statm")))
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (int(run.stdout) < 15_000_000) == kept
 
 
 def test_a_refusal_names_work_number_and_ways_out(little):

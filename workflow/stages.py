@@ -57,9 +57,11 @@ def prepare_alignment(job: Any) -> None:
 
 def infer_couplings(job: Any) -> None:
     """Tokens to sequence weights, couplings and one map per method."""
+    from data.memory import give_back_freed
     from dca.accelerate import set_threads
     from dca.methods import infer_maps
 
+    give_back_freed()  # of one method, before the next
     set_threads(job.threads)
     infer_maps(job.input.alignment, dict(job.output.items()), **job.params.settings)
 
