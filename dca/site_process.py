@@ -111,7 +111,7 @@ def evolve_sites(
     ladder = np.cumsum(process.profile, axis=1)
     arrays = tree.parent, tree.length, ladder, process.rates, _seeds(rng, length), columns
     in_parallel(_evolve_columns, length, *arrays)
-    tokens = columns[:, tree.leaves].T
+    tokens = columns.take(tree.leaves, axis=1).T
     if gaps is not None:
         tokens[gaps] = GAP
     return tokens
