@@ -132,7 +132,7 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
     import numpy as np
 
     from dca.accelerate import get_threads
-    from dca.memory import require_memory, uncertainty_bytes
+    from dca.memory import Uncertainty, require_memory
     from dca.methods import Settings, corrected, infer
     from dca.weights import effective_number, sequence_weights
 
@@ -140,8 +140,8 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
     if options.device == "cpu":  # a device looks after its own memory
         limit = None if options.memory is None else int(options.memory * 1e9)
         rows, length = tokens.shape
-        extra = uncertainty_bytes(length) if options.bootstrap or options.nulls else 0
-        require_memory(options.method, rows, length, get_threads(), limit, extra)
+        beside = Uncertainty(options.bootstrap > 0, options.nulls, _starts_warm(options))
+        require_memory(options.method, rows, length, get_threads(), limit, beside)
     weights = sequence_weights(tokens, options.identity)
     model, found = infer(tokens, weights, options.method, Settings(device=options.device))
     raw = found[f"{options.method}_raw"]
@@ -188,7 +188,7 @@ def _resampled(
 
     map_of = _map_of(options)
 
-    def cold(tokens: np.ndarray, weights: np.ndarray, start: None) -> tuple[None, np.ndarray]:
+    def cold(tokens: np.ndarray, weights: np.ndarray, start: Any) -> tuple[None, np.ndarray]:
         return None, map_of(tokens, weights)
 
     rng = np.random.default_rng(options.seed).spawn(2)[0]

@@ -11,14 +11,16 @@ squared column, at 21 letters and P = L (L - 1) / 2 pairs:
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from data.alphabet import Q
+from data.alphabet import GAP, Q
 from data.memory import domain_way, largest, require_bytes
 from data.memory import gigabytes as _up
 
-# Of dca.chains, dca.vector, dca.words, dca.weights, dca.kernels, dca.boltzmann and data.rows, written again,
-# which a test compares: whoever plans a run need not load kernels.
+# Of dca.chains, vector, words, weights, kernels, boltzmann, phylogeny, site_process and of data.rows, written
+# again, which a test compares: whoever plans a run need not load kernels.
 GROUP = 8
 WIDTH = 24
 PLANES = 5
@@ -28,15 +30,45 @@ MOST_ROWS = 10_000
 MOST_AT_ONCE = 32_768
 SHARE = 0.2
 KEPT = 1 << 22
+REPRESENTATIVES = 2000
+RATES = 13
 
 _BASE = 33_000_000  # interpreter, numpy, compiled kernels
-_SCIPY = 43_000_000  # what its linear algebra, loaded for the inverse, adds to the peak
+_SCIPY = 40_000_000  # what its linear algebra, loaded for the inverse, adds to the peak
+_RANDOM = 7_000_000  # what numpy's random numbers add, which scipy has loaded already
+_LATER = 2_000_000  # kernels of a bootstrap or of nulls
 _ROW, _KEPT = 160, 5 * KEPT // 3  # a row beside its letters and its name, and what all that are kept take
 _LINE = 220  # a pair in the printed table: its places, its line as a string, the line in the whole text
+_COLUMN = 50  # one more number in it
+_MAPS = 16  # bytes a squared column of what is kept of an inference: up to four maps
+_ALGEBRA = ("mean-field", "ridge", "gaussian")
 _MODELS = ("mean-field", "ridge", "plm-asymmetric", "plm")  # that a refused run is pointed to
 
 
-def predicted_bytes(method: str, rows: int, length: int, threads: int = 1) -> int:
+class Uncertainty(NamedTuple):
+    """What is asked for beside one inference.
+
+    Attributes
+    ----------
+    bootstrap : bool
+        Replicates of it (`dca.uncertainty`).
+    nulls : int
+        Alignments of independent sites (`dca.significance`).
+    warm : bool
+        Whether replicates of ``plm`` start from the first model, which is then kept.
+    """
+
+    bootstrap: bool = False
+    nulls: int = 0
+    warm: bool = True
+
+
+CERTAIN = Uncertainty()
+
+
+def predicted_bytes(
+    method: str, rows: int, length: int, threads: int = 1, uncertainty: Uncertainty = CERTAIN
+) -> int:
     """Largest resident memory of ``python -m dca FILE --method METHOD -o MAP.npz``, interpreter included.
 
     Parameters
@@ -47,6 +79,8 @@ def predicted_bytes(method: str, rows: int, length: int, threads: int = 1) -> in
         N sequences and L columns.
     threads : int
         Each takes working memory of its own; no more than L of them have work.
+    uncertainty : Uncertainty
+        ``--bootstrap`` and ``--nulls``.
 
     Returns
     -------
@@ -60,20 +94,74 @@ def predicted_bytes(method: str, rows: int, length: int, threads: int = 1) -> in
     """
     if method not in _INFERENCES:
         raise ValueError(f"method {method!r} is none of {', '.join(_INFERENCES)}")
-    return _BASE + max(_stages(method, rows, length, min(threads, length)).values())
+    return _BASE + max(_stages(method, rows, length, min(threads, length), uncertainty).values())
 
 
-def _stages(method: str, rows: int, length: int, threads: int) -> dict[str, int]:
+def _stages(method: str, rows: int, length: int, threads: int, uncertainty: Uncertainty) -> dict[str, int]:
     """Bytes that each stage holds at its peak."""
     tokens, pairs = rows * length, length * (length - 1) // 2
-    planes = 8 * PLANES * rows * -(-length // 64)
+    planes = _planes(rows, length)
+    columns = 3 * uncertainty.bootstrap + 2 * (uncertainty.nulls > 0)
     stages = {
-        "read": 2 * tokens + min(rows * (length + _ROW), _KEPT),  # twice where a file holds them by rows
+        "read": 2 * tokens,  # twice where a file holds them by rows
         "weights": tokens + planes + 2 * CHUNKS * rows + 24 * rows,
-        "table": tokens + _LINE * pairs + 12 * length**2,
+        "table": tokens + (_LINE + columns * _COLUMN) * pairs + (12 + 4 * columns) * length**2,
     }
     inference = _INFERENCES[method](rows, length, threads)
-    return stages | {name: tokens + 4 * rows + size for name, size in inference.items()}
+    later = dict(inference)
+    if uncertainty.bootstrap:
+        later |= _bootstrap(method, rows, length, inference, uncertainty.warm)
+    if uncertainty.nulls:
+        later |= _nulls(method, rows, length, threads, inference, uncertainty.nulls)
+    stages |= {name: tokens + 4 * rows + size for name, size in later.items()}
+    left = min(rows * (length + _ROW), _KEPT)  # of the rows as text, small pieces that do not go back
+    return {name: left + size for name, size in stages.items()}
+
+
+def _bootstrap(method: str, rows: int, length: int, inference: dict[str, int], warm: bool) -> dict[str, int]:
+    """Clusters; then each inference anew beside sums over replicates and the model that plm starts from."""
+    start = _packed(length) if warm and method == "plm" else 0
+    held = _LATER + (_MAPS + 44) * length**2 + start
+    own = {"clusters": _loaded(method) + held + 2 * _planes(rows, length)}
+    held += 8 * rows + _random(method)
+    return own | {f"replicate {name}": held + size for name, size in inference.items()}
+
+
+def _nulls(
+    method: str, rows: int, length: int, threads: int, inference: dict[str, int], nulls: int
+) -> dict[str, int]:
+    """Tree, rates of sites, and letters of all nodes; each inference beside a null; all scores in the end."""
+    tokens, pairs, some = rows * length, length * (length - 1) // 2, min(rows, REPRESENTATIVES)
+    process, held = 28 * rows, _LATER + (_MAPS + 8) * length**2
+    letters, square = 4 * GAP * some * length, 4 * some**2
+    scores = 4 * nulls * pairs
+    own = {
+        # Similarities of representatives, counted by letters; rows in order, and which one each is nearest to
+        "tree": tokens + 44 * rows + max(letters + square, 2 * square) + 8 * some * length,
+        # Likelihoods of all nodes in each thread; what heights and orders of nodes were made of stays
+        "rates": process + 124 * rows + threads * 16 * GAP * rows + 8 * RATES * length,
+        "evolution": process + 4 * tokens + scores,
+        "p-values": process + (10 * nulls + 60) * pairs,
+    }
+    # Threads keep their working memory, that of one alone goes back
+    left = threads * _thread(rows, length) if threads > 1 and method not in ("mi", *_ALGEBRA) else 0
+    own = {name: _loaded(method) + left + held + size for name, size in own.items()}
+    held += process + tokens + scores + _random(method)
+    return own | {f"null {name}": held + size for name, size in inference.items()}
+
+
+def _planes(rows: int, length: int) -> int:
+    """Bits of the letters, by which sequences are compared."""
+    return 8 * PLANES * rows * -(-length // 64)
+
+
+def _random(method: str) -> int:
+    return 0 if method in _ALGEBRA else _RANDOM
+
+
+def _loaded(method: str) -> int:
+    """What is loaded after the first inference."""
+    return _SCIPY if method in _ALGEBRA else _RANDOM
 
 
 def _packed(length: int) -> int:
@@ -146,6 +234,11 @@ def _work(rows: int) -> int:
     return 4 * WIDTH * (min(rows, MOST_AT_ONCE) + MOST_ROWS)
 
 
+def _thread(rows: int, length: int) -> int:
+    """Working memory of a thread in a gradient: couplings of a site and their gradient beside the rows."""
+    return 2 * _slab(length) + _work(rows)
+
+
 def _pseudolikelihood(rows: int, length: int, threads: int) -> dict[str, int]:
     packed = _packed(length)
     data = _sequences(rows, length)
@@ -156,7 +249,7 @@ def _pseudolikelihood(rows: int, length: int, threads: int) -> dict[str, int]:
         "words": data + _making_words(rows, length) + beside + _counting(rows),
         "words of few": data + _making_words(few, length) + 4 * beside,
         "count": data + packed + _counting(rows),
-        "gradient": state + threads * (2 * _slab(length) + _work(rows)),
+        "gradient": state + threads * _thread(rows, length),
         "gauge": _gauge(rows, length, threads),
     }
 
@@ -198,19 +291,17 @@ def require_memory(
     length: int,
     threads: int = 1,
     limit: int | None = None,
-    extra: int = 0,
+    uncertainty: Uncertainty = CERTAIN,
     **paths: str | Path,
 ) -> None:
     """Refuse a run that `predicted_bytes` says will not fit.
 
     Parameters
     ----------
-    method, rows, length, threads
+    method, rows, length, threads, uncertainty
         As `predicted_bytes`.
     limit : int, optional
         Bytes that the user allows (``--memory``).
-    extra : int
-        Bytes that the caller holds beside the run (`uncertainty_bytes`).
     paths
         As `available_bytes`.
 
@@ -219,31 +310,39 @@ def require_memory(
     MemoryLimitError
         It needs more than `available_bytes`; the message names the ways out that would fit.
     """
-    needed = predicted_bytes(method, rows, length, threads) + extra
-
-    def ways(available: int) -> list[str]:
-        return _ways_out(method, rows, length, threads, available)
-
-    require_bytes(f"{method} on {rows} sequences and {length} columns", needed, ways, limit, **paths)
-
-
-def uncertainty_bytes(length: int) -> int:
-    """What a bootstrap or nulls add to a run: the first model, a copy of it to start from, and change."""
-    return _packed(length) * 5 // 2
+    asked = ["a bootstrap"] * uncertainty.bootstrap + [f"{uncertainty.nulls} nulls"] * (uncertainty.nulls > 0)
+    name = f"{method} with {' and '.join(asked)}" if asked else method
+    needed = predicted_bytes(method, rows, length, threads, uncertainty)
+    ways = partial(_ways_out, method, rows, length, threads, uncertainty)
+    require_bytes(f"{name} on {rows} sequences and {length} columns", needed, ways, limit, **paths)
 
 
-def _ways_out(method: str, rows: int, length: int, threads: int, available: int) -> list[str]:
+def _ways_out(
+    method: str, rows: int, length: int, threads: int, uncertainty: Uncertainty, available: int
+) -> list[str]:
     """What would fit, each with its gigabytes."""
-    ways = []
-    for other in _MODELS:
-        size = predicted_bytes(other, rows, length, threads)
-        if other != method and size <= available:
-            ways.append(f"--method {other} ({_up(size)} GB)")
-    if threads > 1 and (size := predicted_bytes(method, rows, length)) <= available:
-        ways.append(f"--threads 1 ({_up(size)} GB)")
-    ways += domain_way(length, lambda columns: predicted_bytes(method, rows, columns, threads), available)
-    fewer = largest(rows, lambda some: predicted_bytes(method, some, length, threads) <= available)
+
+    def needs(
+        method: str = method,
+        rows: int = rows,
+        length: int = length,
+        threads: int = threads,
+        uncertainty: Uncertainty = uncertainty,
+    ) -> int:
+        return predicted_bytes(method, rows, length, threads, uncertainty)
+
+    sizes = {f"--method {other}": needs(method=other) for other in _MODELS if other != method}
+    if threads > 1:
+        sizes["--threads 1"] = needs(threads=1)
+    if uncertainty.bootstrap:
+        sizes["no bootstrap"] = needs(uncertainty=uncertainty._replace(bootstrap=False))
+    if uncertainty.nulls:
+        sizes["no nulls"] = needs(uncertainty=uncertainty._replace(nulls=0))
+    if uncertainty.bootstrap and uncertainty.nulls:
+        sizes["neither bootstrap nor nulls"] = needs(uncertainty=CERTAIN)
+    ways = [f"{way} ({_up(size)} GB)" for way, size in sizes.items() if size <= available]
+    ways += domain_way(length, lambda columns: needs(length=columns), available)
+    fewer = largest(rows, lambda some: needs(rows=some) <= available)
     if fewer >= length:  # with fewer sequences than columns there is little to infer from
-        size = predicted_bytes(method, fewer, length, threads)
-        ways.append(f"at most {fewer} sequences ({_up(size)} GB)")
+        ways.append(f"at most {fewer} sequences ({_up(needs(rows=fewer))} GB)")
     return ways

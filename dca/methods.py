@@ -12,7 +12,7 @@ from dca.accelerate import get_threads
 from dca.couplings import Couplings, pair_index
 from dca.gauge import zero_sum
 from dca.maps import apc, direct_information, frobenius, mutual_information
-from dca.memory import require_memory, uncertainty_bytes
+from dca.memory import CERTAIN, Uncertainty, require_memory
 from dca.weights import effective_number, sequence_weights
 
 logger = logging.getLogger(__name__)
@@ -161,9 +161,9 @@ def infer_maps(
         tokens = np.asfortranarray(arrays["tokens"])  # once, and not in each place that reads columns
     for method in methods:
         if method != "plm" or device == "cpu":  # a device looks after its own memory
-            extra = uncertainty_bytes(tokens.shape[1]) if method == "plm" and nulls else 0
+            beside = Uncertainty(nulls=nulls) if method == "plm" else CERTAIN
             rows, length = tokens.shape
-            require_memory(method, rows, length, get_threads(), extra=extra)
+            require_memory(method, rows, length, get_threads(), uncertainty=beside)
     weights = sequence_weights(tokens, identity)
     neff = effective_number(weights)
     logger.info("N = %d, L = %d, Neff = %.1f at %g identity", *tokens.shape, neff, identity)

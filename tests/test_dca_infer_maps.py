@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from data.store import load_arrays, save_arrays
+from dca import methods
+from dca.memory import Uncertainty
 from dca.methods import MIN_SEPARATION, infer_maps
 
 LENGTH = 24
@@ -43,6 +45,17 @@ def test_nulls_find_the_coupled_pairs(alignment, tmp_path):
     assert 1 / (1 + 3 * pairs) <= np.float32(np.nanmin(p)) >= np.float32(smallest)
     assert smallest <= coarsest
     assert tested["contacts"]["nulls"] == 3
+
+
+def test_nulls_are_counted_before_they_begin(alignment, tmp_path, monkeypatch):
+    asked = {}
+
+    def note(method, rows, length, threads, uncertainty):
+        asked[method] = rows, length, uncertainty
+
+    monkeypatch.setattr(methods, "require_memory", note)
+    run(alignment, tmp_path, nulls=2)
+    assert asked == {"mi": (120, LENGTH, Uncertainty()), "plm": (120, LENGTH, Uncertainty(nulls=2))}
 
 
 def test_the_test_is_the_same_again(alignment, tmp_path):

@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from data.alphabet import decode
+from data.msa import read_alignment
 from dca import methods
 from dca.__main__ import CORRECTIONS, METHODS, main
+from dca.memory import predicted_bytes
 
 ROOT = Path(__file__).parent.parent
 
@@ -105,6 +107,18 @@ def test_too_little_memory_is_told_before_any_work(fasta, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "GB" in captured.err
     assert captured.out == ""
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("option", ["--bootstrap", "--nulls"])
+def test_what_bootstrap_and_nulls_need_is_told_before_any_work(fasta, tmp_path, capsys, option):
+    rows, length = read_alignment(fasta).tokens.shape
+    limit = ["--memory", str(predicted_bytes("plm", rows, length) / 1e9 + 1e-6)]
+    assert main([str(fasta), *limit, "-o", str(tmp_path / "map.npz")]) == 0
+    capsys.readouterr()
+    out = tmp_path / "uncertain.npz"
+    assert main([str(fasta), option, "2", *limit, "-o", str(out)]) == 1
+    assert f"no {option[2:]} (0.1 GB)" in capsys.readouterr().err
     assert not out.exists()
 
 

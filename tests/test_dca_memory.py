@@ -15,17 +15,18 @@ from data import rows
 from data.alphabet import Q, decode
 from data.errors import CovarionError, MemoryLimitError
 from data.memory import available_bytes
-from dca import chains, kernels, memory, vector, weights, words
+from dca import chains, kernels, memory, phylogeny, site_process, vector, weights, words
 from dca.accelerate import jit
 from dca.boltzmann import BoltzmannSettings
 from dca.couplings import pair_index
-from dca.memory import predicted_bytes, require_memory
+from dca.memory import Uncertainty, predicted_bytes, require_memory
 from dca.methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 GIGA = 10**9
 NOWHERE = dict.fromkeys(("meminfo", "own_cgroups", "cgroup_root", "statm"), "/nowhere")
 sizes = st.integers(2, 5000)
+asked = st.builds(Uncertainty, st.booleans(), st.integers(0, 100), st.booleans())
 
 
 def test_constants_are_those_of_the_kernels():
@@ -34,6 +35,8 @@ def test_constants_are_those_of_the_kernels():
     assert (memory.PLANES, memory.CHUNKS) == (weights._PLANES, weights._CHUNKS)
     assert (memory.MOST_AT_ONCE, memory.KEPT) == (kernels.MOST_AT_ONCE, rows.KEPT)
     assert BoltzmannSettings().chains == memory.CHAINS
+    assert phylogeny.MOST_REPRESENTATIVES == memory.REPRESENTATIVES
+    assert site_process._RATES.size == memory.RATES
     assert tuple(memory._INFERENCES) == METHODS
 
 
@@ -51,13 +54,41 @@ def test_parts_are_the_sizes_of_the_arrays():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@given(rows=st.integers(2, 10**6), length=sizes, threads=st.integers(1, 64))
-def test_more_of_anything_never_needs_less(method, rows, length, threads):
-    size = predicted_bytes(method, rows, length, threads)
+@given(rows=st.integers(2, 10**6), length=sizes, threads=st.integers(1, 64), uncertainty=asked)
+def test_more_of_anything_never_needs_less(method, rows, length, threads, uncertainty):
+    size = predicted_bytes(method, rows, length, threads, uncertainty)
     assert type(size) is int
-    assert predicted_bytes(method, rows + 1, length, threads) > size
-    assert predicted_bytes(method, rows, length + 1, threads) >= size
-    assert predicted_bytes(method, rows, length, threads + 1) >= size
+    assert predicted_bytes(method, rows + 1, length, threads, uncertainty) > size
+    assert predicted_bytes(method, rows, length + 1, threads, uncertainty) >= size
+    assert predicted_bytes(method, rows, length, threads + 1, uncertainty) >= size
+    more = uncertainty._replace(nulls=uncertainty.nulls + 1)
+    assert predicted_bytes(method, rows, length, threads, more) >= size
+    assert size >= predicted_bytes(method, rows, length, threads, uncertainty._replace(bootstrap=False))
+    assert size >= predicted_bytes(method, rows, length, threads)
+
+
+def test_a_bootstrap_of_plm_holds_one_model_more():
+    for length in (100, 500):
+        plain = predicted_bytes("plm", 300, length)
+        cold = predicted_bytes("plm", 300, length, 1, Uncertainty(bootstrap=True, warm=False))
+        warm = predicted_bytes("plm", 300, length, 1, Uncertainty(bootstrap=True))
+        assert warm - cold == memory._packed(length)
+        assert 0 < cold - plain < 9_000_000 + 8 * 300 + 60 * length**2 + 1
+    for method in ("mi", "mean-field"):  # start from nothing
+        warm, cold = (Uncertainty(bootstrap=True, warm=way) for way in (True, False))
+        assert predicted_bytes(method, 300, 500, 1, warm) == predicted_bytes(method, 300, 500, 1, cold)
+
+
+def test_nulls_hold_representatives_where_there_are_many_and_couplings_where_these_are_larger():
+    def added(rows, length, nulls=2):
+        with_nulls = predicted_bytes("plm", rows, length, 1, Uncertainty(nulls=nulls))
+        return with_nulls - predicted_bytes("plm", rows, length)
+
+    assert added(300, 500) < 0.02 * predicted_bytes("plm", 300, 500)
+    assert added(2000, 40) > 2 * 4 * 2000**2
+    assert added(8000, 40) < 2 * added(2000, 40)
+    pairs = 100 * 99 // 2
+    assert added(100, 100, 10_000) - added(100, 100, 9000) == 10 * 1000 * pairs  # scores, strata, ranks
 
 
 @pytest.mark.parametrize(
@@ -181,27 +212,54 @@ def test_a_refusal_says_how_much_and_the_ways_out():
 
 
 @given(
-    method=st.sampled_from(METHODS), rows=st.integers(2, 500_000), length=sizes, limit=st.integers(1, 2**36)
+    method=st.sampled_from(METHODS),
+    rows=st.integers(2, 500_000),
+    length=sizes,
+    limit=st.integers(1, 2**36),
+    uncertainty=asked,
 )
-def test_every_way_out_fits(method, rows, length, limit):
+def test_every_way_out_fits(method, rows, length, limit, uncertainty):
+    def needs(method=method, rows=rows, length=length, threads=2, uncertainty=uncertainty):
+        return predicted_bytes(method, rows, length, threads, uncertainty)
+
     try:
-        require_memory(method, rows, length, 2, limit, **NOWHERE)
+        require_memory(method, rows, length, 2, limit, uncertainty, **NOWHERE)
     except MemoryLimitError as error:
-        assert predicted_bytes(method, rows, length, 2) > limit
+        assert needs() > limit
         for way in error.remedy.split("; or ")[:-1]:
             words = way.split()
             if words[0] == "--method":
-                assert predicted_bytes(words[1], rows, length, 2) <= limit
+                assert needs(method=words[1]) <= limit
                 assert words[1] != method
+            elif words[:2] == ["--threads", "1"]:
+                assert needs(threads=1) <= limit
+            elif words[0] in ("no", "neither"):
+                fewer = {"bootstrap": {"bootstrap": False}, "nulls": {"nulls": 0}}
+                parts = fewer.values() if words[0] == "neither" else [fewer[words[1]]]
+                less = uncertainty
+                for part in parts:
+                    assert less._replace(**part) != less
+                    less = less._replace(**part)
+                assert needs(uncertainty=less) <= limit
             elif words[1] == "domain":
-                assert predicted_bytes(method, rows, int(words[5]), 2) <= limit
-                assert (
-                    predicted_bytes(method, rows, int(words[5]) + 1, 2) > limit or int(words[5]) == length - 1
-                )
+                assert needs(length=int(words[5])) <= limit
+                assert needs(length=int(words[5]) + 1) > limit or int(words[5]) == length - 1
             else:
-                assert predicted_bytes(method, int(words[2]), length, 2) <= limit
+                assert needs(rows=int(words[2])) <= limit
     else:
-        assert predicted_bytes(method, rows, length, 2) <= limit
+        assert needs() <= limit
+
+
+def test_a_refusal_of_nulls_and_bootstrap_names_them():
+    both = Uncertainty(True, 20)
+    with pytest.raises(MemoryLimitError) as caught:
+        require_memory("plm", 10_000, 100, limit=80_000_000, uncertainty=both, **NOWHERE)
+    message = str(caught.value)
+    assert "plm with a bootstrap and 20 nulls on 10000 sequences and 100 columns needs 0.1 GB" in message
+    assert "neither bootstrap nor nulls (0.1 GB)" in message
+    assert "no nulls" not in message  # neither is enough
+    with pytest.raises(MemoryLimitError, match=r"plm with 20 nulls on .* no nulls \(0.1 GB\); or "):
+        require_memory("plm", 10_000, 100, limit=80_000_000, uncertainty=Uncertainty(nulls=20), **NOWHERE)
 
 
 def test_fewer_sequences_are_a_way_out_of_deep_alignments():
@@ -318,6 +376,23 @@ def test_prediction_within_15_percent_of_a_run(tmp_path, method, rows, length):
     arguments = [str(path), "--method", method, "-o", str(tmp_path / "map.npz")]
     measured(arguments)  # compiles what is not yet compiled
     assert predicted_bytes(method, rows, length) == pytest.approx(measured(arguments), rel=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rows", "length"), [(300, 300), (2500, 60)])
+@pytest.mark.parametrize(
+    ("option", "uncertainty"),
+    [(("--bootstrap", "2"), Uncertainty(bootstrap=True)), (("--nulls", "2"), Uncertainty(nulls=2))],
+)
+@pytest.mark.parametrize("method", ["mi", "mean-field", "plm"])
+def test_prediction_with_uncertainty_within_15_percent_of_a_run(
+    tmp_path, method, option, uncertainty, rows, length
+):
+    path = alignment(tmp_path / "family.fasta", rows, length)
+    arguments = [str(path), "--method", method, *option, "-o", str(tmp_path / "map.npz")]
+    measured(arguments)  # compiles what is not yet compiled
+    predicted = predicted_bytes(method, rows, length, 1, uncertainty)
+    assert predicted == pytest.approx(measured(arguments), rel=0.15)
 
 
 def test_prediction_of_a_small_run(tmp_path):

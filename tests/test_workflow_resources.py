@@ -112,6 +112,16 @@ def test_a_batch_needs_the_memory_of_its_largest_and_the_time_of_all():
     assert resources.refinement_seconds(batch) == pytest.approx(sum(each))
 
 
+def test_nulls_take_the_time_of_plm_again_and_the_memory_of_their_tree():
+    sizes = [(10_000, 60)]
+    alone, tested = (resources.inference_seconds(sizes, ["mi", "plm"], 1, nulls) for nulls in (0, 20))
+    once = resources.inference_seconds(sizes, ["plm"]) - resources.inference_seconds(sizes, [])
+    assert tested - alone == pytest.approx(20 * once)
+    alone, tested = (resources.inference_mb(sizes, ["mi", "plm"], 1, nulls) for nulls in (0, 20))
+    assert tested > alone + 20
+    assert resources.inference_mb(sizes, ["mi"], 1, 20) == resources.inference_mb(sizes, ["mi"])
+
+
 def test_a_file_of_many_networks_is_given_more_time():
     sizes, one = [(500, 400)], RefinerConfig(channels=64, blocks=24)
     alone = resources.refinement_seconds(sizes, 1, one) - 60

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from data.errors import CovarionError
 from data.memory import structures_bytes, text_size
 from data.store import open_arrays
-from dca.memory import predicted_bytes
+from dca.memory import CERTAIN, Uncertainty, predicted_bytes
 from nets.config import RefinerConfig
 from nets.memory import TORCH, example_bytes, refinement_bytes
 from report.memory import overview_bytes
@@ -71,19 +71,19 @@ def minutes(seconds: float, attempt: int = 1) -> int:
     return math.ceil(attempt * max(10.0, 5.0 + seconds / 60))
 
 
-def inference_mb(sizes: Sizes, methods: Iterable[str], threads: int = 1) -> float:
-    """Memory of the methods' arrays for the largest of the alignments, MB."""
-    methods = list(methods)
-    found = [predicted_bytes(m, *size, threads) for m in methods for size in sizes]
+def inference_mb(sizes: Sizes, methods: Iterable[str], threads: int = 1, nulls: int = 0) -> float:
+    """Memory of the methods' arrays for the largest of the alignments, MB; `plm` is tested against nulls."""
+    beside = {method: Uncertainty(nulls=nulls) if method == "plm" else CERTAIN for method in methods}
+    found = [predicted_bytes(m, *size, threads, asked) for m, asked in beside.items() for size in sizes]
     return _ROOM * max(found, default=0) / 1e6
 
 
-def inference_seconds(sizes: Sizes, methods: Iterable[str], threads: int = 1) -> float:
-    """Time to infer couplings, one alignment after the other.
+def inference_seconds(sizes: Sizes, methods: Iterable[str], threads: int = 1, nulls: int = 0) -> float:
+    """Time to infer couplings, one alignment after the other; those of `plm` anew for each of the nulls.
 
     Pseudolikelihood takes up to 5e-7 N L^2 s on one core; Boltzmann learning some fifty times as long.
     """
-    each = {"mi": 0.1, "plm": 1.0, "plm-asymmetric": 1.5, "boltzmann": 50.0}
+    each = {"mi": 0.1, "plm": 1.0 + nulls, "plm-asymmetric": 1.5, "boltzmann": 50.0}
     share = sum(each.get(method, 0.2) for method in methods)
     work = sum(share * 1e-6 * length**2 * (rows + 500) + 1e-9 * length * rows**2 for rows, length in sizes)
     return 30 * len(sizes) + work / threads

@@ -104,14 +104,18 @@ def sizes_of(input):
 
 def inference_memory(wildcards, input, attempt, threads):
     return needs.memory_mb(
-        needs.inference_mb(sizes_of(input), config["dca"]["methods"], threads),
+        needs.inference_mb(
+            sizes_of(input), config["dca"]["methods"], threads, config["dca"]["nulls"]
+        ),
         attempt,
     )
 
 
 def inference_time(wildcards, input, attempt, threads):
     return needs.minutes(
-        needs.inference_seconds(sizes_of(input), config["dca"]["methods"], threads),
+        needs.inference_seconds(
+            sizes_of(input), config["dca"]["methods"], threads, config["dca"]["nulls"]
+        ),
         attempt,
     )
 
@@ -186,7 +190,7 @@ def batch_memory(wildcards, attempt):
     """Of the largest member: kernels and network stay in memory beside each other."""
     sizes, methods = largest_members(wildcards.part), config["dca"]["methods"]
     return needs.memory_mb(
-        needs.inference_mb(sizes, methods)
+        needs.inference_mb(sizes, methods, nulls=config["dca"]["nulls"])
         + needs.refinement_mb(sizes, *networks(PLAN.refiners)),
         attempt,
     )
@@ -195,7 +199,7 @@ def batch_memory(wildcards, attempt):
 def batch_time(wildcards, attempt, threads):
     sizes, methods = largest_members(wildcards.part), config["dca"]["methods"]
     return needs.minutes(
-        needs.inference_seconds(sizes, methods, threads)
+        needs.inference_seconds(sizes, methods, threads, config["dca"]["nulls"])
         + needs.refinement_seconds(sizes, threads, *networks(PLAN.refiners)),
         attempt,
     )
