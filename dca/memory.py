@@ -36,6 +36,8 @@ RATES = 13
 _BASE = 33_000_000  # interpreter, numpy, compiled kernels
 _SCIPY = 40_000_000  # what its linear algebra, loaded for the inverse, adds to the peak
 _RANDOM = 7_000_000  # what numpy's random numbers add, which scipy has loaded already
+_LINKAGE = 11_000_000, 31_000_000  # scipy's, behind its linear algebra and without that
+_STATISTICS = 36_000_000  # scipy's, for q-values
 _LATER = 2_000_000  # kernels of a bootstrap or of nulls
 _ROW, _KEPT = 160, 5 * KEPT // 3  # a row beside its letters and its name, and what all that are kept take
 _LINE = 220  # a pair in the printed table: its places, its line as a string, the line in the whole text
@@ -141,10 +143,11 @@ def _nulls(
         # Likelihoods of all nodes in each thread; what heights and orders of nodes were made of stays
         "rates": process + 124 * rows + threads * 16 * GAP * rows + 8 * RATES * length,
         "evolution": process + 4 * tokens + scores,
-        "p-values": process + (10 * nulls + 60) * pairs,
+        "p-values": process + (10 * nulls + 60) * pairs + _STATISTICS,
     }
     # Threads keep their working memory, that of one alone goes back
     left = threads * _thread(rows, length) if threads > 1 and method not in ("mi", *_ALGEBRA) else 0
+    held += _LINKAGE[method not in _ALGEBRA]
     own = {name: _loaded(method) + left + held + size for name, size in own.items()}
     held += process + tokens + scores + _random(method)
     return own | {f"null {name}": held + size for name, size in inference.items()}

@@ -14,11 +14,11 @@ letters.
 """
 
 import numpy as np
+from scipy.cluster.hierarchy import average
 
 from data.alphabet import GAP
 from dca.accelerate import in_parallel, jit
 from dca.simulate import Tree
-from dca.upgma import average_linkage
 
 MOST_REPRESENTATIVES = 2000
 _UNRELATED = 0.01  # similarities below are noise about 0; a branch this long forgets the letter
@@ -75,7 +75,7 @@ def _join(
     del own  # the groups below make their own
     np.subtract(1, distance, out=distance)
     np.maximum(distance, 0.0, out=distance)
-    joined, height = average_linkage(distance)
+    joined = average(distance)
     del distance
     inner = free + np.arange(chosen.size - 1)
     free += chosen.size - 1
@@ -85,8 +85,8 @@ def _join(
         followers = members[nearest == k]
         roots[k], free = _join(tokens, followers, chance, representatives, free, parent, similarity)
     for side in (0, 1):
-        parent[roots[joined[:, side]]] = inner
-    similarity[inner] = 1 - height
+        parent[roots[joined[:, side].astype(np.int64)]] = inner
+    similarity[inner] = 1 - joined[:, 2]
     return int(inner[-1]), free
 
 

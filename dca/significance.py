@@ -114,6 +114,8 @@ def _significance(
     entropies: np.ndarray,
     upper: tuple[np.ndarray, np.ndarray],
 ) -> Significance:
+    from scipy.stats import false_discovery_control  # here: loaded when the models' memory is free again
+
     edges = np.quantile(entropy, np.arange(1, BINS) / BINS)
     real = pair_strata(entropy, edges, upper)
     null, size = np.empty(scores.shape, dtype=np.uint8), np.zeros(BINS * BINS, dtype=np.int64)
@@ -127,7 +129,7 @@ def _significance(
     used = sizes[np.unique(merged[real])]
     return Significance(
         p=_symmetric(p, upper, observed.shape[0]),
-        q=_symmetric(false_discovery_rates(p), upper, observed.shape[0]),
+        q=_symmetric(false_discovery_control(p), upper, observed.shape[0]),
         nulls=scores.shape[0],
         smallest_p=1 / (1 + float(used.max())),
         coarsest_p=1 / (1 + float(used.min())),
@@ -199,19 +201,6 @@ def empirical_p(
         below = np.searchsorted(ranked, observed[mine], side="left")
         p[mine] = (1 + ranked.size - below) / (1 + ranked.size)
     return p, sizes
-
-
-def false_discovery_rates(p: np.ndarray) -> np.ndarray:
-    """q-values: the least share of false discoveries at which each hypothesis is called, float64 [n].
-
-    Benjamini, Hochberg 1995, J R Stat Soc B 57:289. The numbers are those of ``scipy.stats``, which takes
-    more time and memory to load than a small family's couplings.
-    """
-    order = np.argsort(p)
-    rates = p[order] * (p.size / np.arange(1, p.size + 1))
-    q = np.empty_like(rates)
-    q[order] = np.minimum(np.minimum.accumulate(rates[::-1])[::-1], 1.0)
-    return q
 
 
 def _symmetric(values: np.ndarray, upper: tuple[np.ndarray, np.ndarray], length: int) -> np.ndarray:

@@ -220,20 +220,6 @@ def boltzmann(fields, couplings):
     return states, factors / factors.sum()
 
 
-def average_linkage(distance):
-    """Of a square matrix: heights, and the members of the two clusters of each join."""
-    clusters, joins = [frozenset([k]) for k in range(len(distance))], []
-    while len(clusters) > 1:
-        found = min(
-            (np.mean([distance[a][b] for a in one for b in two]), one, two)
-            for k, one in enumerate(clusters)
-            for two in clusters[:k]
-        )
-        joins.append((found[0], {found[1], found[2]}))
-        clusters = [one for one in clusters if one not in found[1:]] + [found[1] | found[2]]
-    return joins
-
-
 def regauged(model, seed, size=1.0):
     """The same distribution in a random gauge: J_ij(a, b) + k_ij(a) + l_ij(b), taken from the fields."""
     rng = np.random.default_rng(seed)

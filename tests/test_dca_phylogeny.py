@@ -196,9 +196,9 @@ def test_copies_are_joined_at_the_present():
 
 @pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="this is the inner run")
 def test_twins_hold_without_compilation():
-    files = [f"tests/test_dca_{name}.py" for name in ("phylogeny", "upgma", "site_process", "uncertainty")]
+    files = [f"tests/test_dca_{name}.py" for name in ("phylogeny", "site_process", "uncertainty")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", "twin"]
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-3000:]
-    assert run.stdout.split("\n")[0].count(".") >= 16, run.stdout
+    assert run.stdout.split("\n")[0].count(".") >= 12, run.stdout

@@ -5,14 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import false_discovery_control
 
 from dca.maps import apc, mutual_information
 from dca.significance import (
     BINS,
     coupling_significance,
     empirical_p,
-    false_discovery_rates,
     merge_strata,
     pair_strata,
     site_entropy,
@@ -39,17 +37,6 @@ def test_empirical_p_counts_ties(observed, null, strata):
         same = [value for value, name in zip(null, strata[8:], strict=True) if name == strata[k]]
         assert p[k] == pytest.approx((1 + sum(v >= observed[k] for v in same)) / (1 + len(same)))
         assert sizes[strata[k]] == len(same)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(1, 20).flatmap(lambda size: arrays(np.int64, size, elements=st.integers(1, 8))))
-def test_false_discovery_rates_are_those_of_scipy(eighths):
-    """Eighths, so that there are ties."""
-    p = eighths / 8
-    found = false_discovery_rates(p)
-    np.testing.assert_array_equal(found, false_discovery_control(p))
-    for k, value in enumerate(p):  # the least rate of all lists of the best that the pair is in
-        assert found[k] == pytest.approx(min(len(p) * bar / (p <= bar).sum() for bar in p[p >= value]))
 
 
 def test_strata_are_symmetric_bins_of_both_entropies():
