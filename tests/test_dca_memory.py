@@ -84,7 +84,7 @@ def test_nulls_hold_representatives_where_there_are_many_and_couplings_where_the
         with_nulls = predicted_bytes("plm", rows, length, 1, Uncertainty(nulls=nulls))
         return with_nulls - predicted_bytes("plm", rows, length)
 
-    assert added(300, 500) < 0.02 * predicted_bytes("plm", 300, 500)
+    assert added(300, 500) < 0.1 * predicted_bytes("plm", 300, 500)
     assert added(2000, 40) > 2 * 4 * 2000**2
     assert added(8000, 40) < 2 * added(2000, 40)
     pairs = 100 * 99 // 2
@@ -255,7 +255,7 @@ def test_a_refusal_of_nulls_and_bootstrap_names_them():
     with pytest.raises(MemoryLimitError) as caught:
         require_memory("plm", 10_000, 100, limit=80_000_000, uncertainty=both, **NOWHERE)
     message = str(caught.value)
-    assert "plm with a bootstrap and 20 nulls on 10000 sequences and 100 columns needs 0.1 GB" in message
+    assert "plm with a bootstrap and 20 nulls on 10000 sequences and 100 columns needs 0.2 GB" in message
     assert "neither bootstrap nor nulls (0.1 GB)" in message
     assert "no nulls" not in message  # neither is enough
     with pytest.raises(MemoryLimitError, match=r"plm with 20 nulls on .* no nulls \(0.1 GB\); or "):
