@@ -34,7 +34,7 @@ def give_back_freed() -> None:
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
         library.mallopt(_MMAP_THRESHOLD, _LARGE)
-        library.mallopt(_TRIM_THRESHOLD, 2 * _LARGE)  # as it would follow by itself
+        library.mallopt(_TRIM_THRESHOLD, 2 * _LARGE)  # glibc's own ratio of the two
 
 
 def available_bytes(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.errors import AlignmentError
-from data.limits import LONGEST_LINE, bounded_lines
+from data.limits import LONGEST_LINE, bounded_lines, require_file
 
 # Rows that HH-suite writes above the sequences: secondary structure and confidences, not residues.
 ANNOTATION_ROWS = {"ss_pred", "ss_conf", "ss_dssp", "sa_dssp", "sa_pred", "aa_dssp", "aa_pred"}
@@ -162,9 +162,15 @@ class Blocks:
 
 
 def blocks_of(path: str | Path) -> Blocks:
-    """Blocks of a file's rows; of one that is larger than what would be kept, none is kept on the way."""
-    size = Path(path).stat().st_size if Path(path).is_file() else 0
-    return Blocks(lambda: read_blocks(path), KEPT if size <= KEPT else 0)
+    """Blocks of a file's rows; of one that takes more than would be kept, as it is, none is kept on the way.
+
+    Raises
+    ------
+    AlignmentError
+        There is no such file.
+    """
+    most = KEPT if require_file(path, AlignmentError) <= KEPT else 0
+    return Blocks(lambda: read_blocks(path), most)
 
 
 def _fasta_rows(path: str | Path) -> Iterator[Row]:

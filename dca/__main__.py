@@ -41,10 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     from numpy.linalg import LinAlgError
 
     from data.errors import CovarionError  # after the arguments, so that --help answers at once
-    from data.memory import give_back_freed
     from dca.accelerate import set_threads
 
-    give_back_freed()
     set_threads(options.threads)
     failed = 0
     for number, path in enumerate(options.alignment, start=1):
@@ -152,7 +150,8 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
         "query": np.array(alignment.query),
         "neff": np.float32(effective_number(weights)),
     }
-    start = model if options.bootstrap and _starts_warm(options) else None
+    warm = options.bootstrap and options.method == "plm" and _starts_warm(options)
+    start = model if warm else None
     del model  # what follows needs the room
     if options.bootstrap:
         maps |= _resampled(tokens, weights, options, start)
@@ -163,8 +162,8 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
 
 
 def _starts_warm(options: argparse.Namespace) -> bool:
-    """Whether replicates of the bootstrap start from the first model, which is kept for them."""
-    return options.method == "plm" and options.correction == "apc" and options.device == "cpu"
+    """Whether replicates of a bootstrap of plm start from the first model, which is kept for them."""
+    return options.correction == "apc" and options.device == "cpu"
 
 
 def _map_of(options: argparse.Namespace) -> "Callable[..., np.ndarray]":
@@ -268,4 +267,7 @@ def _is_watched() -> bool:
 
 
 if __name__ == "__main__":
+    from data.memory import give_back_freed  # of this process alone: another program has its own habits
+
+    give_back_freed()
     _leave(main())

@@ -100,19 +100,24 @@ def compile_object(kernel: Any, arguments: tuple[Any, ...], entry: str) -> tuple
 def _not_loaded() -> Iterator[None]:
     """Spare numba the machine code of what it compiles, over a quarter of the time: none of it is called.
 
-    Numba has one context for a process: ours alone while we hold the compiler's lock, and as it was after.
+    Numba has one context for a process, which is ours alone while we hold the compiler's lock.
     """
     context = cpu_target.target_context
     context.refresh()  # what numba makes when it begins, its runtime among it, is loaded
     codegen = context.codegen()
-    # What stands for a compiled version tells it from others by being a function of its own each time
-    context.get_executable = lambda library, description, environment: [].append
-    codegen._add_module = lambda module: None
-    codegen._engine.finalize_object = lambda: None
+    stand_ins: list[tuple[Any, str, Callable[..., Any]]] = [
+        # What stands for a compiled version tells it from others by being a function of its own each time
+        (context, "get_executable", lambda library, description, environment: [].append),
+        (codegen, "_add_module", lambda module: None),
+        (codegen._engine, "finalize_object", lambda: None),
+    ]
     try:
+        for owner, name, stand_in in stand_ins:
+            setattr(owner, name, stand_in)
         yield
     finally:
-        del context.get_executable, codegen._add_module, codegen._engine.finalize_object
+        for owner, name, _ in stand_ins:
+            vars(owner).pop(name, None)
 
 
 def _items(kind: Any) -> list[Any]:

@@ -25,6 +25,7 @@ GROUP = 8
 WIDTH = 24
 PLANES = 5
 CHUNKS = 32
+COUNTED = 65_535
 CHAINS = 2000
 MOST_ROWS = 10_000
 MOST_AT_ONCE = 32_768
@@ -87,7 +88,9 @@ def predicted_bytes(
     Returns
     -------
     int
-        Bytes. Kernels are taken as compiled; a run that has to compile them may take 0.25 GB more.
+        Bytes. Kernels are taken as compiled; a run that has to compile them may take 0.25 GB more. Where
+        freed arrays do not go back to the system (`data.memory.give_back_freed`), a bootstrap or nulls may
+        take a fifth more.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def _stages(method: str, rows: int, length: int, threads: int, uncertainty: Unce
     columns = 3 * uncertainty.bootstrap + 2 * (uncertainty.nulls > 0)
     stages = {
         "read": 2 * tokens,  # twice where a file holds them by rows
-        "weights": tokens + planes + 2 * CHUNKS * rows + 24 * rows,
+        "weights": tokens + planes + 2 * max(CHUNKS, threads, -(-rows // COUNTED)) * rows + 24 * rows,
         "table": tokens + (_LINE + columns * _COLUMN) * pairs + (12 + 4 * columns) * length**2,
     }
     inference = _INFERENCES[method](rows, length, threads)
@@ -114,7 +117,9 @@ def _stages(method: str, rows: int, length: int, threads: int, uncertainty: Unce
     if uncertainty.bootstrap:
         later |= _bootstrap(method, rows, length, inference, uncertainty.warm)
     if uncertainty.nulls:
-        later |= _nulls(method, rows, length, threads, inference, uncertainty.nulls)
+        tested = _nulls(method, rows, length, threads, inference, uncertainty.nulls)
+        resampled = 12 * length**2 * uncertainty.bootstrap  # its three maps
+        later |= {name: resampled + size for name, size in tested.items()}
     stages |= {name: tokens + 4 * rows + size for name, size in later.items()}
     left = min(rows * (length + _ROW), _KEPT)  # of the rows as text, small pieces that do not go back
     return {name: left + size for name, size in stages.items()}
@@ -321,7 +326,7 @@ def require_memory(
 
 
 def _ways_out(
-    method: str, rows: int, length: int, threads: int, uncertainty: Uncertainty, available: int
+    method: str, rows: int, length: int, threads: int, uncertainty: Uncertainty, room: int
 ) -> list[str]:
     """What would fit, each with its gigabytes."""
 
@@ -341,11 +346,14 @@ def _ways_out(
         sizes["no bootstrap"] = needs(uncertainty=uncertainty._replace(bootstrap=False))
     if uncertainty.nulls:
         sizes["no nulls"] = needs(uncertainty=uncertainty._replace(nulls=0))
+        fewer = largest(uncertainty.nulls, lambda k: needs(uncertainty=uncertainty._replace(nulls=k)) <= room)
+        if fewer:
+            sizes[f"--nulls {fewer}"] = needs(uncertainty=uncertainty._replace(nulls=fewer))
     if uncertainty.bootstrap and uncertainty.nulls:
         sizes["neither bootstrap nor nulls"] = needs(uncertainty=CERTAIN)
-    ways = [f"{way} ({_up(size)} GB)" for way, size in sizes.items() if size <= available]
-    ways += domain_way(length, lambda columns: needs(length=columns), available)
-    fewer = largest(rows, lambda some: needs(rows=some) <= available)
+    ways = [f"{way} ({_up(size)} GB)" for way, size in sizes.items() if size <= room]
+    ways += domain_way(length, lambda columns: needs(length=columns), room)
+    fewer = largest(rows, lambda some: needs(rows=some) <= room)
     if fewer >= length:  # with fewer sequences than columns there is little to infer from
         ways.append(f"at most {fewer} sequences ({_up(needs(rows=fewer))} GB)")
     return ways

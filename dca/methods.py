@@ -174,7 +174,7 @@ def infer_maps(
         maps |= found
         contacts: dict[str, Any] = {}
         if method == "plm" and model is not None:
-            save_arrays(outputs["couplings"], **vars(model), letters=LETTERS)
+            save_arrays(outputs["couplings"], fields=model.fields, couplings=model.couplings, letters=LETTERS)
             contacts = _best_blocks(model, found["plm"])
         del model  # nulls and other methods need the room
         if contacts and nulls:

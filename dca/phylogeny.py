@@ -158,7 +158,7 @@ def _count_letters(tokens: np.ndarray, group: np.ndarray, letters: np.ndarray) -
     """letters[k, i, a] += number of the rows of group k that have letter a in column i; gaps are none."""
     for n in range(tokens.shape[0]):
         for i in range(tokens.shape[1]):
-            if tokens[n, i] != GAP:
+            if 0 <= tokens[n, i] < GAP:
                 letters[group[n], i, tokens[n, i]] += np.float32(1.0)
 
 

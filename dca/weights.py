@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from dca.accelerate import in_parallel, jit
+from dca.accelerate import get_threads, in_parallel, jit
 
 _CHUNKS = 32  # and more where one of them would see more rows than 16 bits count
 _TILE = 256  # sequences whose first planes, 10 kB, fit the first-level cache; fewer hold relatives less often
@@ -44,8 +44,8 @@ def sequence_weights(tokens: np.ndarray, identity: float = 0.8) -> np.ndarray:
 
 
 def _chunks(rows: int) -> int:
-    """Parts of the rows, none of which is too large to be counted in 16 bits."""
-    return max(_CHUNKS, -(-rows // np.iinfo(np.uint16).max))
+    """Parts of the rows: one for each thread, and none too large to be counted in 16 bits."""
+    return max(_CHUNKS, get_threads(), -(-rows // np.iinfo(np.uint16).max))
 
 
 def effective_number(weights: np.ndarray) -> float:

@@ -60,7 +60,7 @@ def test_similar_rows_are_counted_once_whatever_the_number_of_chunks(rng, chunks
     np.testing.assert_array_equal(own + other.sum(axis=0, dtype=np.int64), expected.sum(axis=1))
 
 
-@pytest.mark.parametrize("rows", [1, 4000, 64 * 65_535, 64 * 65_535 + 1, 10**8])
+@pytest.mark.parametrize("rows", [1, 4000, weights._CHUNKS * 65_535, weights._CHUNKS * 65_535 + 1, 10**8])
 def test_no_chunk_has_more_rows_than_16_bits_count(rows):
     assert -(-rows // weights._chunks(rows)) <= 2**16 - 1
     assert weights._chunks(4000) == weights._CHUNKS

@@ -16,7 +16,7 @@ from data.alphabet import decode
 from data.msa import read_alignment
 from dca import methods
 from dca.__main__ import CORRECTIONS, METHODS, main
-from dca.memory import predicted_bytes
+from dca.memory import Uncertainty, predicted_bytes
 
 ROOT = Path(__file__).parent.parent
 
@@ -99,6 +99,17 @@ def test_uncertainty_columns(fasta, tmp_path, capsys, method):
     assert capsys.readouterr().out == first
     assert main([*command, "--seed", "1"]) == 0
     assert capsys.readouterr().out != first
+
+
+def test_a_way_out_counts_what_its_own_run_would_keep(tmp_path, capsys):
+    """Of replicates of a bootstrap, those of plm alone start from a model that is kept."""
+    rows, length, path = 40, 400, tmp_path / "long.fasta"
+    path.write_text("".join(f">s{n}\n{'ACDEFGHIKL' * (length // 10)}\n" for n in range(rows)))
+    cold, warm = (predicted_bytes("plm", rows, length, 1, Uncertainty(True, 0, way)) for way in (False, True))
+    arguments = [str(path), "--method", "boltzmann", "--bootstrap", "2"]
+    for limit, named in (((cold + warm) / 2, False), (warm + 1000, True)):
+        assert main([*arguments, "--memory", str(limit / 1e9)]) == 1
+        assert ("--method plm (" in capsys.readouterr().err) == named
 
 
 def test_too_little_memory_is_told_before_any_work(fasta, tmp_path, capsys):

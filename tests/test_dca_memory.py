@@ -34,6 +34,7 @@ def test_constants_are_those_of_the_kernels():
     assert (memory.MOST_ROWS, memory.SHARE) == (words.MOST_ROWS, words.SHARE)
     assert (memory.PLANES, memory.CHUNKS) == (weights._PLANES, weights._CHUNKS)
     assert (memory.MOST_AT_ONCE, memory.KEPT) == (kernels.MOST_AT_ONCE, rows.KEPT)
+    assert -(-3_000_000 // memory.COUNTED) == weights._chunks(3_000_000) > weights._CHUNKS
     assert BoltzmannSettings().chains == memory.CHAINS
     assert phylogeny.MOST_REPRESENTATIVES == memory.REPRESENTATIVES
     assert site_process._RATES.size == memory.RATES
@@ -231,6 +232,9 @@ def test_every_way_out_fits(method, rows, length, limit, uncertainty):
             if words[0] == "--method":
                 assert needs(method=words[1]) <= limit
                 assert words[1] != method
+            elif words[0] == "--nulls":
+                assert needs(uncertainty=uncertainty._replace(nulls=int(words[1]))) <= limit
+                assert int(words[1]) < uncertainty.nulls
             elif words[:2] == ["--threads", "1"]:
                 assert needs(threads=1) <= limit
             elif words[0] in ("no", "neither"):
@@ -375,18 +379,14 @@ def test_prediction_within_15_percent_of_a_run(tmp_path, method, rows, length):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("rows", "length"), [(300, 300), (2500, 60)])
-@pytest.mark.parametrize(
-    ("option", "uncertainty"),
-    [(("--bootstrap", "2"), Uncertainty(bootstrap=True)), (("--nulls", "2"), Uncertainty(nulls=2))],
-)
+@pytest.mark.parametrize("option", ["bootstrap", "nulls"])
 @pytest.mark.parametrize("method", ["mi", "mean-field", "plm"])
-def test_prediction_with_uncertainty_within_15_percent_of_a_run(
-    tmp_path, method, option, uncertainty, rows, length
-):
+def test_prediction_with_uncertainty_within_15_percent_of_a_run(tmp_path, method, option, rows, length):
     path = alignment(tmp_path / "family.fasta", rows, length)
-    arguments = [str(path), "--method", method, *option, "-o", str(tmp_path / "map.npz")]
+    arguments = [str(path), "--method", method, f"--{option}", "2", "-o", str(tmp_path / "map.npz")]
     measured(arguments)  # compiles what is not yet compiled
-    predicted = predicted_bytes(method, rows, length, 1, uncertainty)
+    asked = Uncertainty(bootstrap=option == "bootstrap", nulls=2 * (option == "nulls"))
+    predicted = predicted_bytes(method, rows, length, 1, asked)
     assert predicted == pytest.approx(measured(arguments), rel=0.15)
 
 
@@ -394,7 +394,6 @@ def test_prediction_of_a_small_run(tmp_path):
     path = tmp_path / "tiny.fasta"
     tokens = golden.tiny_alignment()[:120]
     path.write_text("".join(f">s{n}\n{decode(row)}\n" for n, row in enumerate(tokens)))
-    measured([str(path), "--method", "mi"])
-    assert predicted_bytes("mi", *tokens.shape) == pytest.approx(
-        measured([str(path), "--method", "mi"]), rel=0.15
-    )
+    arguments = [str(path), "--method", "mi"]
+    measured(arguments)
+    assert predicted_bytes("mi", *tokens.shape) == pytest.approx(measured(arguments), rel=0.15)
