@@ -27,7 +27,7 @@ def give_back_freed() -> None:
 
     As it is, glibc keeps what is freed up to 32 MB, in the hope that as much is asked for again. Where other
     arrays lie in between, what comes later does not fit: a second inference in one process then takes up to
-    a fifth more than the first. Time is the same.
+    a fifth more than the first.
     """
     import ctypes  # here: whoever plans a run needs none of it
 

@@ -140,7 +140,7 @@ class Blocks:
         Letters, names included, that are kept at most.
     """
 
-    def __init__(self, read: Callable[[], Iterable[list[Row]]], most: int = KEPT):
+    def __init__(self, read: Callable[[], Iterable[list[Row]]], most: int):
         self._read, self._most = read, most
         self._kept: list[list[Row]] | None = None
 
@@ -162,7 +162,7 @@ class Blocks:
 
 
 def blocks_of(path: str | Path) -> Blocks:
-    """Blocks of a file's rows; of one that takes more than would be kept, as it is, none is kept on the way.
+    """Blocks of a file's rows, of which nothing is kept where the file is larger than all that would be.
 
     Raises
     ------

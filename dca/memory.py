@@ -37,14 +37,14 @@ RATES = 13
 _BASE = 33_000_000  # interpreter, numpy, compiled kernels
 _SCIPY = 40_000_000  # what its linear algebra, loaded for the inverse, adds to the peak
 _RANDOM = 7_000_000  # what numpy's random numbers add, which scipy has loaded already
-_LINKAGE = 11_000_000, 31_000_000  # scipy's, behind its linear algebra and without that
+_LINKAGE, _AFTER_ALGEBRA = 31_000_000, 11_000_000  # scipy's; and where its linear algebra is loaded already
 _STATISTICS = 36_000_000  # scipy's, for q-values
 _LATER = 2_000_000  # kernels of a bootstrap or of nulls
 _ROW, _KEPT = 160, 5 * KEPT // 3  # a row beside its letters and its name, and what all that are kept take
 _LINE = 220  # a pair in the printed table: its places, its line as a string, the line in the whole text
 _COLUMN = 50  # one more number in it
 _MAPS = 16  # bytes a squared column of what is kept of an inference: up to four maps
-_ALGEBRA = ("mean-field", "ridge", "gaussian")
+_ALGEBRA = ("mean-field", "ridge", "gaussian")  # methods that invert large matrices
 _MODELS = ("mean-field", "ridge", "plm-asymmetric", "plm")  # that a refused run is pointed to
 
 
@@ -152,7 +152,7 @@ def _nulls(
     }
     # Threads keep their working memory, that of one alone goes back
     left = threads * _thread(rows, length) if threads > 1 and method not in ("mi", *_ALGEBRA) else 0
-    held += _LINKAGE[method not in _ALGEBRA]
+    held += _AFTER_ALGEBRA if method in _ALGEBRA else _LINKAGE
     own = {name: _loaded(method) + left + held + size for name, size in own.items()}
     held += process + tokens + scores + _random(method)
     return own | {f"null {name}": held + size for name, size in inference.items()}
@@ -164,6 +164,7 @@ def _planes(rows: int, length: int) -> int:
 
 
 def _random(method: str) -> int:
+    """What random numbers load beside an inference."""
     return 0 if method in _ALGEBRA else _RANDOM
 
 
@@ -346,14 +347,14 @@ def _ways_out(
         sizes["no bootstrap"] = needs(uncertainty=uncertainty._replace(bootstrap=False))
     if uncertainty.nulls:
         sizes["no nulls"] = needs(uncertainty=uncertainty._replace(nulls=0))
-        fewer = largest(uncertainty.nulls, lambda k: needs(uncertainty=uncertainty._replace(nulls=k)) <= room)
-        if fewer:
-            sizes[f"--nulls {fewer}"] = needs(uncertainty=uncertainty._replace(nulls=fewer))
+        some = largest(uncertainty.nulls, lambda k: needs(uncertainty=uncertainty._replace(nulls=k)) <= room)
+        if some:
+            sizes[f"--nulls {some}"] = needs(uncertainty=uncertainty._replace(nulls=some))
     if uncertainty.bootstrap and uncertainty.nulls:
         sizes["neither bootstrap nor nulls"] = needs(uncertainty=CERTAIN)
     ways = [f"{way} ({_up(size)} GB)" for way, size in sizes.items() if size <= room]
     ways += domain_way(length, lambda columns: needs(length=columns), room)
-    fewer = largest(rows, lambda some: needs(rows=some) <= room)
+    fewer = largest(rows, lambda n: needs(rows=n) <= room)
     if fewer >= length:  # with fewer sequences than columns there is little to infer from
         ways.append(f"at most {fewer} sequences ({_up(needs(rows=fewer))} GB)")
     return ways

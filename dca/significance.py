@@ -97,7 +97,9 @@ def coupling_significance(
     process = fit_process(tokens, weights, representatives)
     scores, entropies = np.empty((nulls, upper[0].size), np.float32), np.empty((nulls, tokens.shape[1]))
     for k in range(nulls):
-        drawn = evolve_sites(process, rng, tokens == GAP)
+        drawn = evolve_sites(
+            process, rng, tokens == GAP
+        )  # held for all nulls they would be an alignment more
         scores[k] = score(drawn, weights)[upper]
         entropies[k] = site_entropy(drawn, weights)
         del drawn  # the next one needs the room
@@ -119,7 +121,7 @@ def _significance(
     edges = np.quantile(entropy, np.arange(1, BINS) / BINS)
     real = pair_strata(entropy, edges, upper)
     null, size = np.empty(scores.shape, dtype=np.uint8), np.zeros(BINS * BINS, dtype=np.int64)
-    for row, one in zip(null, entropies, strict=True):
+    for row, one in zip(null, entropies, strict=True):  # row by row: of an index numpy makes eight bytes each
         row[:] = pair_strata(one, edges, upper)
         size += np.bincount(row, minlength=BINS * BINS)
     merged = merge_strata(size)

@@ -111,7 +111,7 @@ def evolve_sites(
     ladder = np.cumsum(process.profile, axis=1)
     arrays = tree.parent, tree.length, ladder, process.rates, _seeds(rng, length), columns
     in_parallel(_evolve_columns, length, *arrays)
-    tokens = columns.take(tree.leaves, axis=1).T
+    tokens = columns.take(tree.leaves, axis=1).T  # an index in brackets would lay them down row by row
     if gaps is not None:
         tokens[gaps] = GAP
     return tokens
@@ -141,12 +141,10 @@ def kinship(tokens: np.ndarray, weights: np.ndarray, tree: Tree, rates: np.ndarr
     float64 [L]
         0 where a column has gaps only.
     """
-    total = np.zeros(tokens.shape[1])
+    mean = np.zeros(tokens.shape[1])
     columns, single = np.ascontiguousarray(tokens.T), weights.astype(np.float64)
-    in_parallel(
-        _sum_kinship, len(total), columns, single, tree.parent, tree.length, tree.leaves, rates, total
-    )
-    return total
+    in_parallel(_mean_kinship, len(mean), columns, single, tree.parent, tree.length, tree.leaves, rates, mean)
+    return mean
 
 
 def mixed_profile(
@@ -231,7 +229,7 @@ def _likelihoods(
 
 
 @jit
-def _sum_kinship(
+def _mean_kinship(
     lo: int,
     hi: int,
     columns: np.ndarray,
@@ -240,9 +238,9 @@ def _sum_kinship(
     length: np.ndarray,
     leaves: np.ndarray,
     rates: np.ndarray,
-    total: np.ndarray,
+    mean: np.ndarray,
 ) -> None:
-    """total[i] = mean of exp(-r_i t_nm) over all ordered pairs of rows without a gap at site i, by w_n w_m.
+    """mean[i] = mean of exp(-r_i t_nm), weighted w_n w_m, over ordered pairs of rows without a gap at site i.
 
     mass[node] is the sum of w_n exp(-r_i t) over the rows below it, t their distance from the node.
     """
@@ -258,7 +256,7 @@ def _sum_kinship(
             arriving = mass[node] * np.exp(-rates[i] * length[node])
             sum_here += 2 * arriving * mass[parent[node]]
             mass[parent[node]] += arriving
-        total[i] = sum_here / max(whole, 1e-30) ** 2
+        mean[i] = sum_here / max(whole, 1e-30) ** 2
 
 
 @jit

@@ -14,8 +14,8 @@ import torch
 
 from data.alphabet import decode
 from data.msa import read_alignment
-from dca import methods
-from dca.__main__ import CORRECTIONS, METHODS, main
+from dca import memory, methods
+from dca.__main__ import _ALGEBRA, CORRECTIONS, METHODS, main
 from dca.memory import Uncertainty, predicted_bytes
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +59,7 @@ def test_prints_pairs_and_writes_the_map(fasta, tmp_path, capsys, method):
 
 def test_names_are_those_of_the_package():
     assert METHODS == methods.METHODS
+    assert _ALGEBRA == memory._ALGEBRA
     assert CORRECTIONS == methods.CORRECTIONS
 
 
