@@ -37,6 +37,16 @@ def test_each_part_runs_once(kernel, count, threads):
     np.testing.assert_array_equal(counts, 20)
 
 
+@pytest.mark.parametrize("count, threads", [(85, 2), (1000, 4), (100_000, 3), (5, 4)])
+def test_parts_get_smaller_so_that_none_waits_long_for_the_last(count, threads):
+    sizes = [hi - lo for lo, hi in accelerate._parts(count, threads)]
+    assert sum(sizes) == count
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] <= max(1, count / (2 * threads))
+    assert sizes[-1] <= max(1, count / (16 * threads))
+    assert len(sizes) <= 40 * threads  # each is another call
+
+
 def test_two_threads_take_parts_and_helpers_are_used_again():
     met, both = set(), threading.Barrier(2, timeout=20)
 

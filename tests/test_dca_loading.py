@@ -88,7 +88,7 @@ def _nested(value):
 
 @jit
 def _of_a_module(value):
-    return value + accelerate._PIECES
+    return value + accelerate._FINEST
 
 
 @jit
