@@ -10,7 +10,9 @@ Exit code 0 only when every alignment went through.
 import argparse
 import gc
 import logging
+import math
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
     from numpy.linalg import LinAlgError
 
     from data.errors import CovarionError  # after the arguments, so that --help answers at once
-    from dca.accelerate import set_threads
+    from dca.accelerate import get_threads, set_threads
 
     set_threads(options.threads)
+    if get_threads() < options.threads:
+        logging.warning("%d threads were asked for, %d can be used", options.threads, get_threads())
     failed = 0
     for number, path in enumerate(options.alignment, start=1):
         try:
@@ -94,6 +98,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("only --method plm runs on a --device")
     if options.threads < 1 or options.min_separation < 1 or not 0 < options.identity <= 1:
         parser.error("--threads and --min-separation must be at least 1, --identity in (0, 1]")
+    if options.memory is not None and not 0 < options.memory < math.inf:
+        parser.error(f"--memory must be a positive number of gigabytes, got {options.memory:g}")
+    if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", options.device):
+        parser.error(f"--device must be cpu, cuda or cuda:N, got {options.device!r}")
     return options
 
 
@@ -112,8 +120,16 @@ def _run(path: str, options: argparse.Namespace) -> None:
     from data.store import save_arrays, save_text
 
     alignment = read_alignment(path, query=options.query, for_columns=True)
-    if alignment.tokens.shape[1] < 2:
+    length = alignment.tokens.shape[1]
+    if length < 2:
         raise AlignmentError("the query has fewer than two columns", file=path, value=alignment.query)
+    if length <= options.min_separation:  # before any work: there would be nothing to print or to test
+        raise AlignmentError(
+            f"no two of the query's {length} columns are {options.min_separation} apart",
+            file=path,
+            value=alignment.query[:60],
+            remedy=f"give --min-separation {length - 1} or less",
+        )
     maps = _maps(alignment, options)
     table = _table(alignment.query, maps, options.min_separation)
     output = Path(options.out_dir, f"{_stem(path)}.npz") if options.out_dir else options.output

@@ -151,7 +151,7 @@ def in_parallel(kernel: Callable[..., None], count: int, *arguments: Any) -> Non
         run = kernel.of_part(*arguments)
     else:
         run = functools.partial(_swapped, kernel, arguments)
-    parts = iter(_parts(count, threads))
+    parts = iter(_parts(count, threads))  # of a list: under the interpreter lock no part is given out twice
 
     def work() -> None:
         try:

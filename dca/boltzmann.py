@@ -181,15 +181,17 @@ def fit_boltzmann(
     settings = settings or BoltzmannSettings()
     training = _Training(tokens, weights, settings, rng or np.random.default_rng(0))
     history: list[float] = []
-    best = fresh = training.restart()
-    due = _FIRST_CHECK
-    while fresh.pearson < settings.target and training.epoch < settings.max_epochs:
+    best = training.restart()
+    reached, due = best.pearson >= settings.target, _FIRST_CHECK
+    while not reached and training.epoch < settings.max_epochs:
         history.append(training.step())
         log.debug("epoch %d: Pearson %.4f", training.epoch, history[-1])
         last = training.epoch == settings.max_epochs
         if last or (training.epoch >= due and history[-1] >= settings.target - _NEAR):
             fresh = training.restart()
+            reached = fresh.pearson >= settings.target
             best = fresh if fresh.pearson > best.pearson - _SLACK else best
+            del fresh  # the next one needs the room of its model
             due = training.epoch + max(_FIRST_CHECK, training.epoch // 2)
     return _report(best, np.array(history), settings)
 

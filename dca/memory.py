@@ -164,8 +164,8 @@ def _planes(rows: int, length: int) -> int:
 
 
 def _random(method: str) -> int:
-    """What random numbers load beside an inference."""
-    return 0 if method in _ALGEBRA else _RANDOM
+    """What random numbers load beside an inference that has none."""
+    return 0 if method in (*_ALGEBRA, "boltzmann") else _RANDOM
 
 
 def _loaded(method: str) -> int:
@@ -272,14 +272,15 @@ def _asymmetric(rows: int, length: int, threads: int) -> dict[str, int]:
 
 
 def _boltzmann(rows: int, length: int, threads: int) -> dict[str, int]:
-    """Starts from the pseudolikelihood's model; then its couplings, the pairs, and two slabs of all sites."""
+    """Starts from the pseudolikelihood's model; then pairs, three models, and two slabs of all sites."""
     packed, slabs = _packed(length), 4 * length * _padded(length) * Q * WIDTH
     chains = CHAINS * (3 * length + 2 * _padded(length) + 8)
     start = {f"plm {name}": size for name, size in _pseudolikelihood(rows, length, threads).items()}
     return start | {
         "pairs": 3 * packed,
-        "chains": 2 * packed + 2 * slabs + chains,
-        "gauge": _gauge(rows, length, threads),
+        # Couplings as they are, the best that were looked at, and those that are being looked at
+        "chains": 4 * packed + 2 * slabs + chains + _RANDOM,
+        "gauge": _gauge(rows, length, threads) + _RANDOM,
     }
 
 

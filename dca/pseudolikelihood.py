@@ -46,7 +46,8 @@ class PlmSettings:
         lambda_h.
     tolerance : float
         Stop when ||g||_{1/M} < tolerance ||J||_M: the relative error of the couplings that the gradient g
-        and the curvature M of independent sites let expect.
+        and the curvature M of independent sites let expect. With the default the map's correlation with
+        the converged one is above 0.99 (`benchmarks/stopping.py`; with 0.1 it was not on 1 of 58 families).
     max_iterations : int
         Gradients at most; reaching it is logged as a warning.
     letters : int
@@ -55,7 +56,7 @@ class PlmSettings:
 
     coupling_penalty: float = 0.2
     field_penalty: float = 0.01
-    tolerance: float = 0.1
+    tolerance: float = 0.08
     max_iterations: int = 100
     letters: int = 21
 

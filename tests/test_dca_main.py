@@ -199,6 +199,26 @@ def test_bad_alignments_leave_no_file(tmp_path, capsys, text):
     assert captured.out == ""
 
 
+@pytest.mark.parametrize("options", [[], ["--nulls", "2"], ["--min-separation", "1000"]])
+def test_a_query_without_pairs_far_enough_apart_is_refused_and_the_next_is_run(
+    fasta, tmp_path, capsys, options
+):
+    short, out = tmp_path / "short.fasta", tmp_path / "out"
+    short.write_text(">a\nACDEF\n>b\nACDEG\n>c\nGCDEF\n")
+    assert main([str(short), str(fasta), "--method", "mi", *options, "--out-dir", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert "no two of the query's 5 columns are" in error
+    assert "--min-separation 4 or less" in error
+    assert (out / "tiny.npz").exists() == ("--min-separation" not in options)
+    assert not (out / "short.npz").exists()
+    assert main([str(short), "--method", "mi", "--min-separation", "4"]) == 0
+
+
+def test_fewer_threads_than_asked_for_are_told(fasta, caplog):
+    assert main([str(fasta), "--method", "mi", "--threads", "5000"]) == 0
+    assert "5000 threads were asked for" in caplog.text
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -208,6 +228,11 @@ def test_bad_alignments_leave_no_file(tmp_path, capsys, text):
         ["a.fa", "--identity", "2"],
         ["a.fa", "--bootstrap", "1"],
         ["a.fa", "--method", "mi", "--device", "cuda"],
+        ["a.fa", "--device", "mps"],
+        ["a.fa", "--memory", "nan"],
+        ["a.fa", "--memory", "inf"],
+        ["a.fa", "--memory", "0"],
+        ["a.fa", "--memory", "-1"],
     ],
 )
 def test_wrong_usage(arguments, capsys):
