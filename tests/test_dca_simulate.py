@@ -160,3 +160,26 @@ def test_planted_contacts_are_recovered(mode, expected):
     best = np.argsort(-maps["plm"][upper])[:80]
     assert contacts[upper][best].mean() > expected
     assert contacts[upper][best[:16]].mean() > 0.9
+
+
+def share_recovered(rows, seed, length=40, planted=40):
+    """Share of contacts among plm's best pairs, as many as were planted, from the first so many sequences."""
+    contacts = random_contacts(length, planted, seed)
+    rng = np.random.default_rng(seed)
+    tokens = sample_independent(contact_potts(contacts, rng), max(rows), rng)
+    upper = np.triu_indices(length, 3)
+    found = []
+    for count in rows:
+        _, maps = infer(tokens[:count], np.ones(count, np.float32), "plm")
+        best = np.argsort(-maps["plm"][upper])[:planted]
+        found.append(contacts[upper][best].mean())
+    return found
+
+
+def test_more_sequences_recover_more_of_the_couplings():
+    """By chance one pair in nineteen is a contact; four models, since one of 40 contacts alone is uneven."""
+    few, some, many = np.mean([share_recovered((100, 400, 1600), seed) for seed in range(4)], axis=0)
+    assert few > 0.25
+    assert some > few + 0.15
+    assert many > some + 0.1
+    assert many > 0.82
