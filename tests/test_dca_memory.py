@@ -1,4 +1,4 @@
-"""Memory: predictions against the arrays and real runs, what is available, refusals, 64-bit places."""
+"""Memory: predictions against the arrays and real runs, what is available, refusals."""
 
 import mmap
 import subprocess
@@ -16,9 +16,7 @@ from data.alphabet import Q, decode
 from data.errors import CovarionError, MemoryLimitError
 from data.memory import available_bytes
 from dca import chains, kernels, memory, phylogeny, site_process, vector, weights, words
-from dca.accelerate import jit
 from dca.boltzmann import BoltzmannSettings
-from dca.couplings import pair_index
 from dca.memory import Uncertainty, predicted_bytes, require_memory
 from dca.methods import METHODS
 
@@ -278,65 +276,6 @@ def test_threads_beyond_the_columns_take_nothing():
 def test_gigabytes_are_never_said_too_small():
     assert memory._up(5_000_000_000) == "5.0"
     assert memory._up(5_000_000_001) == "5.1"
-
-
-# 64-bit places, at a length where CCMpred and plmc overflow; nothing is allocated
-
-
-LENGTH = 3000
-PAIRS = LENGTH * (LENGTH - 1) // 2
-
-
-@jit
-def _place(i, j, length):
-    """The expression with which the kernels find a pair."""
-    return i * length - i * (i + 1) // 2 + j - i - 1
-
-
-@jit
-def _flat(p, a, b, q):
-    """Offset of one coupling in [P, q, q]."""
-    return (p * q + a) * q + b
-
-
-def naive_place(i, j, length):
-    return sum(length - 1 - row for row in range(i)) + j - i - 1
-
-
-@pytest.mark.parametrize(("i", "j"), [(0, 1), (0, 2999), (1, 2), (1234, 2345), (2900, 2950), (2998, 2999)])
-def test_places_of_pairs_are_exact(i, j):
-    place = naive_place(i, j, LENGTH)
-    assert pair_index(i, j, LENGTH) == place
-    assert pair_index(np.array([i]), np.array([j]), LENGTH)[0] == place
-    assert _place(np.int64(i), np.int64(j), np.int64(LENGTH)) == place
-    assert int(_flat(np.int64(place), 20, 20, Q)) == place * Q * Q + Q * Q - 1
-
-
-def test_the_kernels_hold_that_expression():
-    for module in ("kernels", "descent", "asymmetric", "boltzmann"):
-        text = (ROOT / "dca" / f"{module}.py").read_text()
-        assert "p = i * length - i * (i + 1) // 2 + j - i - 1" in text or "first * (first + 1) // 2" in text
-
-
-def test_offsets_pass_31_bits_and_are_whole():
-    last = _flat(_place(np.int64(2998), np.int64(2999), np.int64(LENGTH)), 20, 20, Q)
-    assert isinstance(last, int | np.int64)  # a float would lose digits; 32 bits would wrap
-    assert last == PAIRS * Q * Q - 1 == 1_983_838_499
-    assert 4 * last > 2**31  # bytes
-    longer = 3200
-    assert _flat(_place(np.int64(3198), np.int64(3199), np.int64(longer)), 20, 20, Q) > 2**31
-
-
-@pytest.mark.parametrize("length", [2, 3, 600, 2800, 3000, 46_341, 100_000])
-def test_columns_of_pairs(length):
-    assert kernels._columns_of(length * (length - 1) // 2) == length
-
-
-def test_sizes_at_3000_columns_are_exact():
-    assert memory._packed(LENGTH) == 4 * 441 * 4_498_500 == 7_935_354_000
-    assert memory._slab(LENGTH) == 3000 * 21 * 24 * 4
-    assert 1 < predicted_bytes("plm", 2, LENGTH, 1) / (4 * memory._packed(LENGTH)) < 1.1
-    assert 1 < predicted_bytes("plm", 2, LENGTH, 2) / (5 * memory._packed(LENGTH)) < 1.1
 
 
 # Real runs
