@@ -8,7 +8,8 @@ import naive
 import numpy as np
 import pytest
 
-from dca.accelerate import set_threads
+from dca import accelerate
+from dca.accelerate import get_threads, set_threads
 from dca.couplings import Couplings
 from dca.gauge import zero_sum
 from dca.maps import apc, frobenius
@@ -82,10 +83,12 @@ def test_weights_count_as_copies(family):
     np.testing.assert_allclose(one.couplings, two.couplings, atol=2e-4)
 
 
-def test_threads_do_not_change_a_bit(family):
+def test_threads_do_not_change_a_bit(family, monkeypatch):
+    monkeypatch.setattr(accelerate, "_AVAILABLE", 2)  # also where there is one core
     set_threads(1)
     one = pseudolikelihood(*family, SMALL)
     set_threads(2)
+    assert get_threads() == 2
     two = pseudolikelihood(*family, SMALL)
     set_threads(1)
     np.testing.assert_array_equal(one.couplings, two.couplings)

@@ -4,7 +4,8 @@ import naive
 import numpy as np
 import pytest
 
-from dca.accelerate import set_threads
+from dca import accelerate
+from dca.accelerate import get_threads, set_threads
 from dca.couplings import Couplings
 from dca.methods import infer
 from dca.simulate import Tree, contact_potts, sample_independent, sample_tree, simulate_family, yule_tree
@@ -130,11 +131,13 @@ def test_preferences_attract_opposite_charges():
     assert block[leucine, leucine] > 0 > block[leucine, k]
 
 
-def test_same_seed_same_family_for_any_threads():
+def test_same_seed_same_family_for_any_threads(monkeypatch):
+    monkeypatch.setattr(accelerate, "_AVAILABLE", 2)  # also where there is one core
     contacts = random_contacts(20, 10, 2)
     found = []
     for threads in (1, 2):
         set_threads(threads)
+        assert get_threads() == threads
         for mode in ("tree", "independent"):
             found.append(simulate_family(contacts, 50, np.random.default_rng(9), mode)[0])
     set_threads(1)

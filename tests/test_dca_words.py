@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dca import kernels
-from dca.accelerate import set_threads
+from dca import accelerate, kernels
+from dca.accelerate import get_threads, set_threads
 from dca.asymmetric import asymmetric_pseudolikelihood
 from dca.pseudolikelihood import PlmSettings, pseudolikelihood
 from dca.vector import WIDTH
@@ -134,8 +134,10 @@ def test_threads_do_not_change_a_bit_of_couplings_from_shared_words(infer, monke
     assert words.singles.size > 0
     weights = np.ones(600, dtype=np.float32)
     found = []
+    monkeypatch.setattr(accelerate, "_AVAILABLE", 2)  # also where there is one core
     for threads in (1, 2, 1):
         set_threads(threads)
+        assert get_threads() == threads
         found.append(infer(tokens, weights, PlmSettings(letters=LETTERS)).couplings)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
