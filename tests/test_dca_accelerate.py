@@ -37,7 +37,7 @@ def test_each_part_runs_once(kernel, count, threads):
     np.testing.assert_array_equal(counts, 20)
 
 
-@pytest.mark.parametrize("count, threads", [(85, 2), (1000, 4), (100_000, 3), (5, 4)])
+@pytest.mark.parametrize(("count", "threads"), [(85, 2), (1000, 4), (100_000, 3), (5, 4)])
 def test_parts_get_smaller_so_that_none_waits_long_for_the_last(count, threads):
     sizes = [hi - lo for lo, hi in accelerate._parts(count, threads)]
     assert sum(sizes) == count
