@@ -50,7 +50,9 @@ def main() -> None:
     parser.add_argument("--tolerances", nargs="+", type=float, default=[PlmSettings().tolerance])
     options = parser.parse_args()
     names = options.family + (
-        [row.protein for row in read_families(str(options.families), options.splits)] if options.splits else []
+        [row.protein for row in read_families(str(options.families), options.splits)]
+        if options.splits
+        else []
     )
     taken = _Gradients()
     log = logging.getLogger("dca.pseudolikelihood")

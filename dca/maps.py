@@ -127,7 +127,7 @@ def _direct_information(
             for b in range(q):
                 boltzmann[a, b] = np.exp(couplings[p, a, b])
         change = 1.0
-        while change > 1e-4:  # alternate rescaling of rows and columns converges for positive matrices
+        while change > 1e-8:  # alternate rescaling of rows and columns converges for positive matrices
             change = max(_rescale(boltzmann, one, right, left), _rescale(boltzmann.T, two, left, right))
         norm = 0.0
         for a in range(q):
