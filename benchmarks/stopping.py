@@ -49,11 +49,9 @@ def main() -> None:
     parser.add_argument("--most", type=float, default=3e7)
     parser.add_argument("--tolerances", nargs="+", type=float, default=[PlmSettings().tolerance])
     options = parser.parse_args()
-    names = options.family + (
-        [row.protein for row in read_families(str(options.families), options.splits)]
-        if options.splits
-        else []
-    )
+    names = list(options.family)
+    if options.splits:
+        names += [row.protein for row in read_families(str(options.families), options.splits)]
     taken = _Gradients()
     log = logging.getLogger("dca.pseudolikelihood")
     log.addHandler(taken)
