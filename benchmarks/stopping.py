@@ -20,9 +20,8 @@ from benchmarks.bench_dca import FAMILIES, SEPARATION  # noqa: E402
 from benchmarks.cases import read_case  # noqa: E402
 from data.families import read_families  # noqa: E402
 from dca.accelerate import set_threads  # noqa: E402
-from dca.gauge import zero_sum  # noqa: E402
-from dca.maps import apc, frobenius  # noqa: E402
-from dca.pseudolikelihood import PlmSettings, pseudolikelihood  # noqa: E402
+from dca.pseudolikelihood import PlmSettings  # noqa: E402
+from dca.uncertainty import plm_scores  # noqa: E402
 from dca.weights import sequence_weights  # noqa: E402
 
 CONVERGED = 1e-3
@@ -81,8 +80,8 @@ def main() -> None:
 
 def scores(tokens: np.ndarray, weights: np.ndarray, tolerance: float) -> np.ndarray:
     """APC-corrected map [L, L] at a stop."""
-    model = pseudolikelihood(tokens, weights, PlmSettings(tolerance=tolerance, max_iterations=1000))
-    return apc(frobenius(zero_sum(model)))
+    settings = PlmSettings(tolerance=tolerance, max_iterations=1000)
+    return plm_scores(tokens, weights, settings=settings)[1]
 
 
 def overlap(one: np.ndarray, other: np.ndarray, most: int) -> float:

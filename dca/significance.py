@@ -97,9 +97,9 @@ def coupling_significance(
     process = fit_process(tokens, weights, representatives)
     scores, entropies = np.empty((nulls, upper[0].size), np.float32), np.empty((nulls, tokens.shape[1]))
     for k in range(nulls):
-        drawn = evolve_sites(
-            process, rng, tokens == GAP
-        )  # held for all nulls they would be an alignment more
+        gaps = tokens == GAP  # each time: held for all nulls they would be an alignment more
+        drawn = evolve_sites(process, rng, gaps)
+        del gaps
         scores[k] = score(drawn, weights)[upper]
         entropies[k] = site_entropy(drawn, weights)
         del drawn  # the next one needs the room
