@@ -223,14 +223,16 @@ def _solve_site(
         new_norm += field_norm
         change += field_change
         error = np.sqrt(new_norm / size)
-        if error < tolerance:
-            break
         memory = max(0.0, change / norm)
         slope = turn_slabs(slabs, memory) + turn_field(turn, by_field, curvature, memory)
         if slope >= 0.0:  # uphill: memory is dropped
             slope = turn_slabs(slabs, 0.0) + turn_field(turn, by_field, curvature, 0.0)
         norm = new_norm
         step *= (1.0 + share) / 2.0
+        if error < tolerance:  # on along the direction that is paid for: no gradient is taken there
+            advance_slabs(slabs, step, 0.0)
+            move_field(field, turn, by_field, trial, curvature, step, 0.0)
+            break
     return count, error
 
 

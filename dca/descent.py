@@ -175,3 +175,13 @@ def _turn(
                     part += value * gradient[p, a, b]
                 slope += float(part)
         slopes[i] = slope
+
+
+@jit(fastmath=True)
+def _follow(lo: int, hi: int, couplings: np.ndarray, direction: np.ndarray, step: float) -> None:
+    """couplings += step direction, of some pairs."""
+    stride = np.float32(step)
+    for p in range(lo, hi):
+        point, course = couplings[p].reshape(-1), direction[p].reshape(-1)
+        for c in range(point.size):
+            point[c] += stride * course[c]

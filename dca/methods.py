@@ -18,7 +18,7 @@ from dca.weights import effective_number, sequence_weights
 logger = logging.getLogger(__name__)
 
 METHODS = ("mi", "mean-field", "ridge", "gaussian", "plm", "plm-asymmetric", "boltzmann")
-VERSION = 5  # raise it when a change alters numbers: finished couplings are then computed anew
+VERSION = 6  # raise it when a change alters numbers: finished couplings are then computed anew
 CORRECTIONS = ("apc", "raw", "entropy", "low-rank")
 MIN_SEPARATION = 6
 BLOCKS_PER_COLUMN = 3

@@ -46,8 +46,8 @@ class PlmSettings:
         lambda_h.
     tolerance : float
         Stop when ||g||_{1/M} < tolerance ||J||_M: the relative error of the couplings that the gradient g
-        and the curvature M of independent sites let expect. With the default the map's correlation with
-        the converged one is above 0.99 (`benchmarks/stopping.py`; with 0.1 it was not on 1 of 58 families).
+        and the curvature M of independent sites let expect. With the default maps are as
+        precise as converged ones (`docs/results-dca.md`); their correlation with these is above 0.99.
     max_iterations : int
         Gradients at most; reaching it is logged as a warning.
     letters : int
@@ -56,7 +56,7 @@ class PlmSettings:
 
     coupling_penalty: float = 0.2
     field_penalty: float = 0.01
-    tolerance: float = 0.08
+    tolerance: float = 0.05
     max_iterations: int = 100
     letters: int = 21
 
@@ -120,6 +120,7 @@ def descend(state: Any, settings: PlmSettings) -> None:
         error = state.step()
         log.debug("iteration %d: expected relative error %.4f", iteration + 1, error)
         if error < settings.tolerance:
+            state.coast()
             log.info("pseudolikelihood: %d gradients", state.objective.gradients)
             break
     else:
@@ -236,6 +237,14 @@ class _State:
         self._norm = norm
         self._step *= (1 + share) / 2
         return float(np.sqrt(norm / size)) if norm > 0 else 0.0
+
+    def coast(self) -> None:
+        """Move on along the direction, which is paid for, as far as the searches so far let expect.
+
+        To search how far is best would take one gradient more.
+        """
+        in_parallel(descent._follow, len(self.couplings), self.couplings, self.direction, self._step)
+        self.fields = self.fields + self._step * self.field_direction
 
     def _line_search(self) -> tuple[float, np.ndarray]:
         """Where the slope vanishes, as a share of the trial step, and the trial's gradient by the fields.

@@ -13,7 +13,7 @@ from dca.accelerate import get_threads, set_threads
 from dca.couplings import Couplings
 from dca.gauge import zero_sum
 from dca.maps import apc, frobenius
-from dca.pseudolikelihood import PlmSettings, pseudolikelihood
+from dca.pseudolikelihood import PlmSettings, _State, pseudolikelihood
 
 EXACT = PlmSettings(tolerance=1e-4)
 SMALL = PlmSettings(tolerance=1e-4, letters=4)
@@ -42,16 +42,35 @@ def test_penalties_shrink_the_couplings(family):
     assert np.linalg.norm(tight.couplings) < 0.5 * np.linalg.norm(loose.couplings)
 
 
-def test_default_stop_is_close_to_the_optimum():
+@pytest.fixture(scope="module")
+def wide():
+    """Four hundred sequences of thirty columns, eight pairs coupled, a quarter of them relatives."""
     rng = np.random.default_rng(2)
     tokens = rng.integers(0, 21, size=(400, 30)).astype(np.int8)
     for i in range(0, 24, 3):
         tokens[:150, i + 2] = (tokens[:150, i] + 5) % 21
     tokens[100:200, ::2] = tokens[100, ::2]  # a clade
-    weights = np.ones(400, dtype=np.float32)
-    maps = [apc(frobenius(zero_sum(pseudolikelihood(tokens, weights, s)))) for s in (None, EXACT)]
+    return tokens, np.ones(400, dtype=np.float32)
+
+
+def test_default_stop_is_close_to_the_optimum(wide):
+    maps = [apc(frobenius(zero_sum(pseudolikelihood(*wide, s)))) for s in (None, EXACT)]
     upper = np.triu_indices(30, 1)
-    assert np.corrcoef(maps[0][upper], maps[1][upper])[0, 1] > 0.99
+    assert np.corrcoef(maps[0][upper], maps[1][upper])[0, 1] > 0.998
+
+
+@pytest.mark.parametrize("tolerance", [0.3, 0.1, 0.03])
+def test_the_last_move_comes_closer_without_a_gradient(wide, monkeypatch, caplog, tolerance):
+    caplog.set_level(logging.INFO)
+    best = pseudolikelihood(*wide, EXACT).couplings
+    caplog.clear()
+    distances = []
+    for _ in range(2):
+        found = pseudolikelihood(*wide, PlmSettings(tolerance=tolerance)).couplings
+        distances.append(np.linalg.norm(found - best))
+        monkeypatch.setattr(_State, "coast", lambda state: None)
+    assert distances[0] < 0.9 * distances[1]
+    assert len(set(re.findall(r"(\d+) gradients", caplog.text))) == 1
 
 
 def test_order_of_rows_does_not_matter(family):
