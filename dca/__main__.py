@@ -1,9 +1,10 @@
 """``python -m dca ALIGNMENT``: scores of all pairs of query residues, best first.
 
 Prints tab-separated ``i j aa_i aa_j score``, 1-based query columns with i < j. With ``-o MAP.npz`` also
-writes score, raw, columns, query and neff; several alignments with ``--out-dir DIR`` get NAME.tsv and
-NAME.npz each. ``--bootstrap B`` adds the columns ``mean sd top`` (share of B bootstrap replicates that rank
-the pair among the best L), ``--nulls M`` the columns ``p q`` against M alignments of independent sites.
+writes score, raw, columns, query and neff, with ``--couplings MODEL.npz`` fields and couplings; several
+alignments with ``--out-dir DIR`` get NAME.tsv and NAME.npz each. ``--bootstrap B`` adds the columns
+``mean sd top`` (share of B bootstrap replicates that rank the pair among the best L), ``--nulls M`` the
+columns ``p q`` against M alignments of independent sites.
 Exit code 0 only when every alignment went through.
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from data.msa import Alignment
+    from dca.methods import Settings
 
 METHODS = ("mi", "mean-field", "ridge", "gaussian", "plm", "plm-asymmetric", "boltzmann")
 CORRECTIONS = ("apc", "raw", "entropy", "low-rank")
@@ -76,17 +78,36 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--query", default="", help="name or sequence of the query's row (default: the first)"
     )
     parser.add_argument("--correction", choices=CORRECTIONS, default="apc", help="of the score (default apc)")
+    parser.add_argument(
+        "--score", choices=("norm", "di"), default="norm", help="Frobenius norm, or direct information"
+    )
+    parser.add_argument("--pseudocount", type=float, metavar="X", help="of mean-field and di (default 0.5)")
+    parser.add_argument(
+        "--penalty", type=float, metavar="X", help="of plm: X (L - 1) times each pair's squared norm (0.2)"
+    )
+    parser.add_argument("--field-penalty", type=float, metavar="X", help="of plm (0.01)")
+    parser.add_argument("--tolerance", type=float, metavar="X", help="of plm: expected relative error (0.05)")
     parser.add_argument("--device", default="cpu", help="of plm: cpu, or a device of torch such as cuda")
     parser.add_argument("--bootstrap", type=int, default=0, metavar="B", help="replicates, at least 2")
     parser.add_argument("--nulls", type=int, default=0, metavar="M", help="alignments of independent sites")
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap and nulls")
     parser.add_argument("--memory", type=float, metavar="GB", help="refuse what needs more (cpu)")
     parser.add_argument("-o", "--output", metavar="MAP.npz", help="write the maps of one alignment here")
+    parser.add_argument("--couplings", metavar="MODEL.npz", help="write the Potts model of one alignment")
     parser.add_argument("--out-dir", metavar="DIR", help="write NAME.tsv and NAME.npz of each alignment here")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is done")
     options = parser.parse_args(arguments)
+    _check(parser, options)
+    _check_settings(parser, options)
+    return options
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse what does not go together, before anything is read."""
     if len(options.alignment) > 1 and not options.out_dir:
         parser.error("several alignments need --out-dir")
+    if options.couplings and (options.out_dir or options.method == "mi"):
+        parser.error("--couplings is for one alignment without --out-dir, and mi has none")
     if options.output and options.out_dir:
         parser.error("give -o or --out-dir, not both")
     names = [_stem(path) for path in options.alignment]
@@ -102,7 +123,23 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error(f"--memory must be a positive number of gigabytes, got {options.memory:g}")
     if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", options.device):
         parser.error(f"--device must be cpu, cuda or cuda:N, got {options.device!r}")
-    return options
+
+
+def _check_settings(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse settings that are out of range, or that the method would not read."""
+    for name in ("penalty", "field_penalty", "tolerance"):
+        given = getattr(options, name)
+        if given is not None and options.method not in ("plm", "plm-asymmetric"):
+            parser.error(f"--{name.replace('_', '-')} is of plm and plm-asymmetric, not of {options.method}")
+        if given is not None and not 0 < given < math.inf:
+            parser.error(f"--{name.replace('_', '-')} must be a positive number, got {given:g}")
+    if options.score == "di" and options.method == "mi":
+        parser.error("mi has no couplings and no direct information")
+    if options.pseudocount is not None:
+        if options.method != "mean-field" and options.score != "di":
+            parser.error(f"--pseudocount is of mean-field and of --score di, not of {options.method}")
+        if not 0 < options.pseudocount <= 1:
+            parser.error(f"--pseudocount must lie in (0, 1], got {options.pseudocount:g}")
 
 
 def _stem(path: str) -> str:
@@ -147,7 +184,7 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
 
     from dca.accelerate import get_threads
     from dca.memory import Uncertainty, require_memory
-    from dca.methods import Settings, corrected, infer
+    from dca.methods import corrected, infer, save_couplings
     from dca.weights import effective_number, sequence_weights
 
     tokens = alignment.tokens
@@ -157,8 +194,10 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
         beside = Uncertainty(options.bootstrap > 0, options.nulls, _starts_warm(options))
         require_memory(options.method, rows, length, get_threads(), limit, beside)
     weights = sequence_weights(tokens, options.identity)
-    model, found = infer(tokens, weights, options.method, Settings(device=options.device))
-    raw = found[f"{options.method}_raw"]
+    model, found = infer(tokens, weights, options.method, _settings(options))
+    if options.couplings and model is not None:  # now, as it is held no longer than it must
+        save_couplings(options.couplings, model)
+    raw = found[_raw_name(options)]
     maps: dict[str, Any] = {
         "score": corrected(raw, options.correction, tokens, weights),
         "raw": raw,
@@ -177,18 +216,40 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
     return maps
 
 
+def _settings(options: argparse.Namespace) -> "Settings":
+    """What the command line says of the methods."""
+    from dca.methods import Settings
+
+    chosen = {} if options.pseudocount is None else {"pseudocount": options.pseudocount}
+    return Settings(
+        device=options.device,
+        coupling_penalty=options.penalty,
+        field_penalty=options.field_penalty,
+        tolerance=options.tolerance,
+        direct=options.score == "di",
+        **chosen,
+    )
+
+
+def _raw_name(options: argparse.Namespace) -> str:
+    """Name of the uncorrected map that is asked for."""
+    return f"{options.method}_di_raw" if options.score == "di" else f"{options.method}_raw"
+
+
 def _starts_warm(options: argparse.Namespace) -> bool:
     """Whether replicates of a bootstrap of plm start from the first model, which is kept for them."""
-    return options.correction == "apc" and options.device == "cpu"
+    return options.correction == "apc" and options.device == "cpu" and options.score == "norm"
 
 
 def _map_of(options: argparse.Namespace) -> "Callable[..., np.ndarray]":
     """The map that is asked for, as a function of tokens and weights."""
-    from dca.methods import Settings, corrected, infer
+    from dca.methods import corrected, infer
+
+    settings = _settings(options)
 
     def map_of(tokens: "np.ndarray", weights: "np.ndarray") -> "np.ndarray":
-        found = infer(tokens, weights, options.method, Settings(device=options.device))[1]
-        return corrected(found[f"{options.method}_raw"], options.correction, tokens, weights)
+        found = infer(tokens, weights, options.method, settings)[1]
+        return corrected(found[_raw_name(options)], options.correction, tokens, weights)
 
     return map_of
 
@@ -206,9 +267,12 @@ def _resampled(
     def cold(tokens: np.ndarray, weights: np.ndarray, start: Any) -> tuple[None, np.ndarray]:
         return None, map_of(tokens, weights)
 
+    def warm(tokens: np.ndarray, weights: np.ndarray, start: Any) -> tuple[Any, np.ndarray]:
+        return plm_scores(tokens, weights, start, _settings(options).plm())
+
     rng = np.random.default_rng(options.seed).spawn(2)[0]
     drawn = bootstrap(
-        tokens, weights, cold if start is None else plm_scores, options.bootstrap, rng, start,
+        tokens, weights, cold if start is None else warm, options.bootstrap, rng, start,
         identity=options.identity, min_separation=options.min_separation,
     )  # fmt: skip
     return {"mean": drawn.mean, "sd": drawn.standard_deviation, "top": drawn.top_frequency}

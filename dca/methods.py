@@ -2,7 +2,8 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from dca.gauge import zero_sum
 from dca.maps import apc, direct_information, frobenius, mutual_information
 from dca.memory import CERTAIN, Uncertainty, require_memory
 from dca.weights import effective_number, sequence_weights
+
+if TYPE_CHECKING:
+    from dca.pseudolikelihood import PlmSettings
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +35,29 @@ class Settings:
     Attributes
     ----------
     pseudocount : float
-        Of mean-field DCA, in (0, 1].
+        Of mean-field DCA and of direct information, in (0, 1].
     device : str
         Of ``plm``: ``cpu`` for the compiled kernels, or a device of torch such as ``cuda``.
+    coupling_penalty, field_penalty, tolerance : float, optional
+        Of ``plm`` and ``plm-asymmetric``, see `pseudolikelihood.PlmSettings`; its defaults where None.
+    direct : bool
+        Direct information for every method that has couplings, and not for mean-field alone.
     """
 
     pseudocount: float = 0.5
     device: str = "cpu"
+    coupling_penalty: float | None = None
+    field_penalty: float | None = None
+    tolerance: float | None = None
+    direct: bool = False
+
+    def plm(self) -> "PlmSettings":
+        """Those of pseudolikelihood."""
+        from dca.pseudolikelihood import PlmSettings
+
+        names = ("coupling_penalty", "field_penalty", "tolerance")
+        chosen = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return PlmSettings(**chosen)
 
 
 def infer(
@@ -59,21 +79,24 @@ def infer(
         In the zero-sum gauge; None for ``mi``.
     maps : dict of str to float32 [L, L]
         The APC-corrected map under the method's name, the raw one with suffix ``_raw``; for mean-field also
-        the direct information ``mean-field_di``, APC-corrected.
+        the direct information ``mean-field_di``, APC-corrected. With ``direct`` every method that has
+        couplings has both, ``_di`` and ``_di_raw``.
 
     Raises
     ------
     ValueError
-        No such method.
+        No such method, or a setting out of range.
     """
     settings = settings or Settings()
     if method == "mi":
         return None, _named(method, mutual_information(tokens, weights))
     model = infer_couplings(tokens, weights, method, settings)
     maps = {}
-    if method == "mean-field":
+    if method == "mean-field" or settings.direct:
         direct = direct_information(model, tokens, weights, settings.pseudocount)
-        maps["mean-field_di"] = apc(direct)
+        maps[f"{method}_di"] = apc(direct)
+        if settings.direct:
+            maps[f"{method}_di_raw"] = direct
     model = zero_sum(model)
     return model, _named(method, frobenius(model)) | maps
 
@@ -90,15 +113,15 @@ def infer_couplings(tokens: np.ndarray, weights: np.ndarray, method: str, settin
     if method == "plm" and settings.device != "cpu":
         from dca.device import pseudolikelihood_on_device
 
-        return pseudolikelihood_on_device(tokens, weights, device=settings.device)
+        return pseudolikelihood_on_device(tokens, weights, settings.plm(), settings.device)
     if method == "plm":
         from dca.pseudolikelihood import pseudolikelihood
 
-        return pseudolikelihood(tokens, weights)
+        return pseudolikelihood(tokens, weights, settings.plm())
     if method == "plm-asymmetric":
         from dca.asymmetric import asymmetric_pseudolikelihood
 
-        return asymmetric_pseudolikelihood(tokens, weights)
+        return asymmetric_pseudolikelihood(tokens, weights, settings.plm())
     if method == "boltzmann":
         from dca.boltzmann import boltzmann
 
@@ -123,6 +146,11 @@ def corrected(raw: np.ndarray, correction: str, tokens: np.ndarray, weights: np.
     if correction != "raw":
         raise ValueError(f"correction {correction!r} is none of {', '.join(CORRECTIONS)}")
     return raw.astype(np.float32)
+
+
+def save_couplings(path: str | Path, model: Couplings) -> None:
+    """Write a model as ``couplings.npz`` (docs/formats.md)."""
+    save_arrays(path, fields=model.fields, couplings=model.couplings, letters=LETTERS)
 
 
 def _named(method: str, raw: np.ndarray) -> dict[str, np.ndarray]:
@@ -174,7 +202,7 @@ def infer_maps(
         maps |= found
         contacts: dict[str, Any] = {}
         if method == "plm" and model is not None:
-            save_arrays(outputs["couplings"], fields=model.fields, couplings=model.couplings, letters=LETTERS)
+            save_couplings(outputs["couplings"], model)
             contacts = _best_blocks(model, found["plm"])
         del model  # nulls and other methods need the room
         if contacts and nulls:

@@ -7,7 +7,7 @@ its rows keep their places and their weights are multiplied by m.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -123,8 +123,9 @@ def plm_scores(
     A warm start is close to where it ends from the first step on, so that the usual tolerance would stop a
     replicate early and leave it too similar to the fit that it started from; see `WARM_TOLERANCE`.
     """
-    if start is not None and settings is None:
-        settings = PlmSettings(tolerance=WARM_TOLERANCE)
+    settings = settings or PlmSettings()
+    if start is not None:
+        settings = replace(settings, tolerance=min(settings.tolerance, WARM_TOLERANCE))
     model = pseudolikelihood(tokens, weights, settings, start)
     return model, apc(frobenius(zero_sum(model)))
 
