@@ -9,6 +9,7 @@ Exit code 0 only when every alignment went through.
 """
 
 import argparse
+import functools
 import gc
 import logging
 import math
@@ -184,7 +185,7 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
 
     from dca.accelerate import get_threads
     from dca.memory import Uncertainty, require_memory
-    from dca.methods import corrected, infer, save_couplings
+    from dca.methods import corrected, infer, raw_name, save_couplings
     from dca.weights import effective_number, sequence_weights
 
     tokens = alignment.tokens
@@ -194,10 +195,11 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
         beside = Uncertainty(options.bootstrap > 0, options.nulls, _starts_warm(options))
         require_memory(options.method, rows, length, get_threads(), limit, beside)
     weights = sequence_weights(tokens, options.identity)
-    model, found = infer(tokens, weights, options.method, _settings(options))
+    settings = _settings(options)
+    model, found = infer(tokens, weights, options.method, settings)
     if options.couplings and model is not None:  # now, as it is held no longer than it must
         save_couplings(options.couplings, model)
-    raw = found[_raw_name(options)]
+    raw = found[raw_name(options.method, settings)]
     maps: dict[str, Any] = {
         "score": corrected(raw, options.correction, tokens, weights),
         "raw": raw,
@@ -231,11 +233,6 @@ def _settings(options: argparse.Namespace) -> "Settings":
     )
 
 
-def _raw_name(options: argparse.Namespace) -> str:
-    """Name of the uncorrected map that is asked for."""
-    return f"{options.method}_di_raw" if options.score == "di" else f"{options.method}_raw"
-
-
 def _starts_warm(options: argparse.Namespace) -> bool:
     """Whether replicates of a bootstrap of plm start from the first model, which is kept for them."""
     return options.correction == "apc" and options.device == "cpu" and options.score == "norm"
@@ -243,15 +240,10 @@ def _starts_warm(options: argparse.Namespace) -> bool:
 
 def _map_of(options: argparse.Namespace) -> "Callable[..., np.ndarray]":
     """The map that is asked for, as a function of tokens and weights."""
-    from dca.methods import corrected, infer
+    from dca.methods import score_map
 
-    settings = _settings(options)
-
-    def map_of(tokens: "np.ndarray", weights: "np.ndarray") -> "np.ndarray":
-        found = infer(tokens, weights, options.method, settings)[1]
-        return corrected(found[_raw_name(options)], options.correction, tokens, weights)
-
-    return map_of
+    chosen = {"method": options.method, "correction": options.correction, "settings": _settings(options)}
+    return functools.partial(score_map, **chosen)
 
 
 def _resampled(

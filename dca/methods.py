@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +158,24 @@ def _named(method: str, raw: np.ndarray) -> dict[str, np.ndarray]:
     return {method: apc(raw), f"{method}_raw": raw}
 
 
+def raw_name(method: str, settings: Settings) -> str:
+    """Name of the uncorrected map that pairs are ranked by."""
+    return f"{method}_di_raw" if settings.direct else f"{method}_raw"
+
+
+def score_map(
+    tokens: np.ndarray,
+    weights: np.ndarray,
+    method: str,
+    settings: Settings | None = None,
+    correction: str = "apc",
+) -> np.ndarray:
+    """The map [L, L] that pairs are ranked by, float32: what `infer` gives, under one of `CORRECTIONS`."""
+    settings = settings or Settings()
+    raw = infer(tokens, weights, method, settings)[1][raw_name(method, settings)]
+    return corrected(raw, correction, tokens, weights)
+
+
 def infer_maps(
     alignment: str,
     outputs: dict[str, str],
@@ -222,9 +241,7 @@ def _tested(
     if tokens.shape[1] <= MIN_SEPARATION:
         return {}
 
-    def map_of(tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return infer(tokens, weights, "plm", settings)[1]["plm"]
-
+    map_of = partial(score_map, method="plm", settings=settings)
     rng = np.random.default_rng(seed)
     found = coupling_significance(tokens, weights, map_of, rng, nulls, score, MIN_SEPARATION)
     message = "%d nulls: the smallest possible p is %.2g, in the smallest stratum %.2g"
