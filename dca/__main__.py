@@ -80,14 +80,21 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--correction", choices=CORRECTIONS, default="apc", help="of the score (default apc)")
     parser.add_argument(
-        "--score", choices=("norm", "di"), default="norm", help="Frobenius norm, or direct information"
+        "--score",
+        choices=("norm", "di"),
+        default="norm",
+        help="Frobenius norm or direct information (not of mi)",
     )
-    parser.add_argument("--pseudocount", type=float, metavar="X", help="of mean-field and di (default 0.5)")
+    parser.add_argument("--pseudocount", type=float, metavar="X", help="of mean-field and of di (0.5)")
     parser.add_argument(
-        "--penalty", type=float, metavar="X", help="of plm: X (L - 1) times each pair's squared norm (0.2)"
+        "--penalty", type=float, metavar="X", help="X (L - 1) times each pair's squared norm (0.2)"
     )
-    parser.add_argument("--field-penalty", type=float, metavar="X", help="of plm (0.01)")
-    parser.add_argument("--tolerance", type=float, metavar="X", help="of plm: expected relative error (0.05)")
+    parser.add_argument("--field-penalty", type=float, metavar="X", help="X times each field's square (0.01)")
+    parser.add_argument(
+        "--tolerance", type=float, metavar="X",
+        help="expected relative error at the stop (0.05; replicates of --bootstrap 0.02 at most). "
+        "These three are of plm and plm-asymmetric, whose sites each take half of the penalty on couplings",
+    )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="of plm: cpu, or a device of torch such as cuda")
     parser.add_argument("--bootstrap", type=int, default=0, metavar="B", help="replicates, at least 2")
     parser.add_argument("--nulls", type=int, default=0, metavar="M", help="alignments of independent sites")
@@ -107,8 +114,11 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     """Refuse what does not go together, before anything is read."""
     if len(options.alignment) > 1 and not options.out_dir:
         parser.error("several alignments need --out-dir")
-    if options.couplings and (options.out_dir or options.method == "mi"):
+    if options.couplings is not None and (options.out_dir or options.method == "mi"):
         parser.error("--couplings is for one alignment without --out-dir, and mi has none")
+    written = [Path(path).absolute() for path in (options.output, options.couplings) if path is not None]
+    if len(set(written)) < len(written) or Path(options.alignment[0]).absolute() in written:
+        parser.error("-o and --couplings must name two files, and not the alignment")
     if options.output and options.out_dir:
         parser.error("give -o or --out-dir, not both")
     names = [_stem(path) for path in options.alignment]
@@ -139,8 +149,8 @@ def _check_settings(parser: argparse.ArgumentParser, options: argparse.Namespace
     if options.pseudocount is not None:
         if options.method != "mean-field" and options.score != "di":
             parser.error(f"--pseudocount is of mean-field and of --score di, not of {options.method}")
-        if not 0 < options.pseudocount <= 1:
-            parser.error(f"--pseudocount must lie in (0, 1], got {options.pseudocount:g}")
+        if not 0 < options.pseudocount <= 1 or (options.method, options.pseudocount) == ("mean-field", 1):
+            parser.error(f"--pseudocount must lie in (0, 1], below 1 of mean-field: {options.pseudocount:g}")
 
 
 def _stem(path: str) -> str:
@@ -152,7 +162,7 @@ def _stem(path: str) -> str:
 
 
 def _run(path: str, options: argparse.Namespace) -> None:
-    """Score one alignment; files are written only when all is computed."""
+    """Score one alignment; files are written only when all is computed, but for the model of --couplings."""
     from data.errors import AlignmentError
     from data.msa import read_alignment
     from data.store import save_arrays, save_text
@@ -197,7 +207,7 @@ def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]
     weights = sequence_weights(tokens, options.identity)
     settings = _settings(options)
     model, found = infer(tokens, weights, options.method, settings)
-    if options.couplings and model is not None:  # now, as it is held no longer than it must
+    if options.couplings is not None and model is not None:  # now, as it is held no longer than it must
         save_couplings(options.couplings, model)
     raw = found[raw_name(options.method, settings)]
     maps: dict[str, Any] = {
@@ -259,9 +269,7 @@ def _resampled(
     def cold(tokens: np.ndarray, weights: np.ndarray, start: Any) -> tuple[None, np.ndarray]:
         return None, map_of(tokens, weights)
 
-    def warm(tokens: np.ndarray, weights: np.ndarray, start: Any) -> tuple[Any, np.ndarray]:
-        return plm_scores(tokens, weights, start, _settings(options).plm())
-
+    warm = functools.partial(plm_scores, settings=_settings(options).plm())
     rng = np.random.default_rng(options.seed).spawn(2)[0]
     drawn = bootstrap(
         tokens, weights, cold if start is None else warm, options.bootstrap, rng, start,

@@ -22,7 +22,7 @@ from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.kernels import centred_field, rows_at_once, site_gradient, table_rows
-from dca.pseudolikelihood import PlmSettings, check_alignment, independent_fields
+from dca.pseudolikelihood import PlmSettings, check_alignment, independent_fields, require_number
 from dca.slabs import (
     C,
     D,
@@ -105,6 +105,7 @@ def asymmetric_pseudolikelihood(
 
 
 def _report(gradients: np.ndarray, errors: np.ndarray, settings: PlmSettings) -> None:
+    require_number(float(errors.max()))
     late = int((errors >= settings.tolerance).sum())
     if late:
         log.warning(
@@ -229,7 +230,8 @@ def _solve_site(
             slope = turn_slabs(slabs, 0.0) + turn_field(turn, by_field, curvature, 0.0)
         norm = new_norm
         step *= (1.0 + share) / 2.0
-        if error < tolerance:  # on along the direction that is paid for: no gradient is taken there
+        if error < tolerance:  # on along the direction that is paid for, as `pseudolikelihood._State.coast`
+            step = min(step, 1.0)
             advance_slabs(slabs, step, 0.0)
             move_field(field, turn, by_field, trial, curvature, step, 0.0)
             break

@@ -315,10 +315,9 @@ class _State(_Steps):
         self._step = self.FIRST_STEP
         self._turn(0.0)
 
-    def coast(self) -> None:
-        """Move on along the direction, as on the CPU."""
-        self.couplings.add_(self.direction, alpha=self._step)
-        self.fields = self.fields + self._step * self.field_direction
+    def _follow(self, step: float) -> None:
+        """Move the couplings along the direction."""
+        self.couplings.add_(self.direction, alpha=step)
 
     def _advance(self, step: float, share: float, by_field: torch.Tensor) -> tuple[float, float, float]:
         """Move, interpolate the gradient to g', precondition it into `trial`; (g' z, (g' - g) z, J M J)."""

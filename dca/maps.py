@@ -7,6 +7,9 @@ from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings, square
 from dca.frequencies import pair_frequencies, site_frequencies
 
+_LEAST_ENERGY = -500.0  # below a pair's largest coupling: exp(-500) is nothing to see
+_MOST_ROUNDS = 10_000  # of rescaling, where letters hardly mix
+
 
 def frobenius(model: Couplings) -> np.ndarray:
     """Frobenius norm of each pair's couplings over the 20 amino acids, the gap left out.
@@ -122,13 +125,19 @@ def _direct_information(
         one, two = sites[first[p]], sites[second[p]]
         boltzmann = np.empty((q, q))
         left, right = np.empty(q), np.empty(q)
+        largest = couplings[p, 0, 0]
         for a in range(q):
             left[a], right[a] = 1.0 / q, 1.0 / q
             for b in range(q):
-                boltzmann[a, b] = np.exp(couplings[p, a, b])
-        change = 1.0
-        while change > 1e-8:  # alternate rescaling of rows and columns converges for positive matrices
+                largest = max(largest, couplings[p, a, b])
+        for a in range(q):
+            for b in range(q):
+                boltzmann[a, b] = np.exp(max(float(couplings[p, a, b]) - float(largest), _LEAST_ENERGY))
+        change, rounds = 1.0, 0
+        # Alternate rescaling of rows and columns converges for positive matrices
+        while change > 1e-8 and rounds < _MOST_ROUNDS:
             change = max(_rescale(boltzmann, one, right, left), _rescale(boltzmann.T, two, left, right))
+            rounds += 1
         norm = 0.0
         for a in range(q):
             for b in range(q):
@@ -137,7 +146,8 @@ def _direct_information(
         for a in range(q):
             for b in range(q):
                 joint = left[a] * boltzmann[a, b] * right[b] / norm
-                total += joint * np.log((joint + 1e-100) / (one[a] * two[b]))
+                if joint > 0.0:  # a letter without a frequency and a pseudocount has none
+                    total += joint * np.log(joint / one[a] / two[b])
         information[p] = total
 
 

@@ -19,6 +19,7 @@ The objective itself is never computed: in float32 its changes drown in its size
 """
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,14 +118,24 @@ def check_alignment(tokens: np.ndarray, weights: np.ndarray, letters: int) -> No
 def descend(state: Any, settings: PlmSettings) -> None:
     """Step until the tolerance is reached, here or on a device; not to reach it is logged as a warning."""
     for iteration in range(settings.max_iterations):
-        error = state.step()
+        with np.errstate(all="ignore"):  # what is no number is told below
+            error = state.step()
         log.debug("iteration %d: expected relative error %.4f", iteration + 1, error)
+        require_number(error)
         if error < settings.tolerance:
             state.coast()
             log.info("pseudolikelihood: %d gradients", state.objective.gradients)
             break
     else:
         log.warning("pseudolikelihood stopped after %d iterations, error %.3f", iteration + 1, error)
+
+
+def require_number(error: float) -> None:
+    """Raise RuntimeError where a minimiser's expected error is none."""
+    if math.isnan(error):
+        raise RuntimeError(
+            "pseudolikelihood leaves the range of single precision: choose penalties nearer to the defaults"
+        )
 
 
 def independent_fields(frequencies: np.ndarray, neff: float) -> np.ndarray:
@@ -233,18 +244,24 @@ class _State:
         """Move to the interpolated minimum along the direction; the expected relative error there."""
         share, by_field = self._line_search()
         norm, change, size = self._advance(share * self._step, share, by_field)
-        self._turn(max(0.0, change / self._norm))
+        self._turn(max(0.0, change / self._norm) if self._norm > 0 else 0.0)
         self._norm = norm
         self._step *= (1 + share) / 2
-        return float(np.sqrt(norm / size)) if norm > 0 else 0.0
+        return float(np.sqrt(np.float64(norm) / size)) if norm != 0 else 0.0
 
     def coast(self) -> None:
         """Move on along the direction, which is paid for, as far as the searches so far let expect.
 
-        To search how far is best would take one gradient more.
+        To search how far is best would take one gradient more. No further than the preconditioner says: what
+        searches went further for are fields whose curvature it overrates, at sites that hardly vary.
         """
-        in_parallel(descent._follow, len(self.couplings), self.couplings, self.direction, self._step)
-        self.fields = self.fields + self._step * self.field_direction
+        step = min(self._step, 1.0)
+        self._follow(step)
+        self.fields = self.fields + step * self.field_direction
+
+    def _follow(self, step: float) -> None:
+        """Move the couplings along the direction."""
+        in_parallel(descent._follow, len(self.couplings), self.couplings, self.direction, step)
 
     def _line_search(self) -> tuple[float, np.ndarray]:
         """Where the slope vanishes, as a share of the trial step, and the trial's gradient by the fields.

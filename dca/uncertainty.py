@@ -121,7 +121,7 @@ def plm_scores(
     """Pseudolikelihood couplings, from `start` where given, and their APC-corrected Frobenius norms.
 
     A warm start is close to where it ends from the first step on, so that the usual tolerance would stop a
-    replicate early and leave it too similar to the fit that it started from; see `WARM_TOLERANCE`.
+    replicate early and leave it too similar to the fit that it started from: it is `WARM_TOLERANCE` at most.
     """
     settings = settings or PlmSettings()
     if start is not None:

@@ -248,3 +248,26 @@ def test_twins_hold_without_compilation():
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-3000:]
     assert run.stdout.split("\n")[0].count(".") >= 4, run.stdout
+
+
+@pytest.mark.parametrize("share", [1.0, 0.02])
+def test_the_last_move_comes_closer(share):
+    """One iteration ends with it where the tolerance is reached, and without where no more are allowed.
+
+    Where hardly anything varies searches go far, for the fields' sake: the last move must not.
+    """
+    rng = np.random.default_rng(4)
+    tokens = np.tile(rng.integers(0, 20, size=20), (300, 1)).astype(np.int8)
+    changed = rng.random(tokens.shape) < share
+    tokens[changed] = rng.integers(0, 20, size=changed.sum())
+    tokens[:100, 7] = tokens[:100, 2]
+    weights = np.full(300, 1.0 if share == 1 else 1 / 300, dtype=np.float32)
+    best, moved, plain = (
+        asymmetric_pseudolikelihood(tokens, weights, chosen).couplings
+        for chosen in (
+            PlmSettings(tolerance=1e-4),
+            PlmSettings(tolerance=1e3, max_iterations=1),
+            PlmSettings(tolerance=1e-6, max_iterations=1),
+        )
+    )
+    assert np.linalg.norm(moved - best) < 0.9 * np.linalg.norm(plain - best)

@@ -1,21 +1,22 @@
 """python -m dca: penalties, tolerance, pseudocount, direct information, and the model in a file."""
 
 import dataclasses
-import logging
 import re
 
 import golden
 import numpy as np
 import pytest
+import torch
 
 from data.alphabet import LETTERS, decode
 from data.msa import read_alignment
+from dca import device, uncertainty
 from dca.__main__ import main
 from dca.couplings import Couplings
 from dca.gauge import zero_sum
 from dca.maps import apc, direct_information, frobenius
 from dca.methods import Settings, infer
-from dca.pseudolikelihood import PlmSettings
+from dca.pseudolikelihood import PlmSettings, pseudolikelihood
 from dca.weights import sequence_weights
 
 
@@ -52,6 +53,25 @@ def test_settings_of_pseudolikelihood_reach_it(family, tmp_path, method, argumen
     )
     np.testing.assert_array_equal(found, expected)
     assert np.abs(expected - default).max() > 1e-3 * default.max()
+
+
+def test_settings_of_pseudolikelihood_reach_a_device(family, monkeypatch):
+    _, tokens, weights = family
+    chosen = Settings(device="cuda", coupling_penalty=1.5, tolerance=0.4)
+    monkeypatch.setattr(device, "_find_device", lambda name: torch.device("cpu"))
+    found = infer(tokens, weights, "plm", chosen)[1]["plm_raw"]
+    expected = infer(tokens, weights, "plm", dataclasses.replace(chosen, device="cpu"))[1]["plm_raw"]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["plm", "plm-asymmetric"])
+@pytest.mark.parametrize("penalty", ["1e-30", "1e39"])
+def test_penalties_beyond_all_numbers_are_told(family, capsys, caplog, method, penalty):
+    code = main([str(family[0]), "--method", method, "--penalty", penalty])
+    printed = capsys.readouterr()
+    assert "nan" not in printed.out
+    told = "single precision" in printed.err and code == 1
+    assert told or (code == 0 and re.search(r"stopped after 100 iterations", caplog.text))
 
 
 def test_names_and_defaults_are_those_of_the_method():
@@ -94,23 +114,26 @@ def test_the_model_in_a_file(family, tmp_path, method):
     with np.load(model) as arrays:
         assert str(arrays["letters"]) == LETTERS
         held = Couplings(arrays["fields"], arrays["couplings"])
-    assert held.fields.shape == (24, 21)
+    expected = infer(*family[1:], method)[0]
+    np.testing.assert_allclose(held.fields, expected.fields, rtol=1e-5, atol=1e-6)
+    assert np.abs(held.fields).max() > 0.1
     np.testing.assert_allclose(zero_sum(held).couplings, held.couplings, atol=1e-5)
     np.testing.assert_allclose(frobenius(held), raw, rtol=1e-5, atol=1e-6)
 
 
-def test_warm_replicates_have_the_chosen_penalty_and_are_never_looser(family, tmp_path, caplog):
-    path = family[0]
-    caplog.set_level(logging.INFO)
-    command = "--bootstrap", "3", "--penalty", "2"
-    found = run(path, tmp_path, *command)
-    assert np.corrcoef(found["mean"].ravel(), found["score"].ravel())[0, 1] > 0.8
-    assert found["mean"].max() < 2 * found["score"].max()
-    caplog.clear()
-    run(path, tmp_path, *command, "--tolerance", "0.5")
-    counts = [int(count) for count in re.findall(r"(\d+) gradients", caplog.text)]
-    assert len(counts) == 4
-    assert min(counts[1:]) > counts[0]
+@pytest.mark.parametrize(("tolerance", "taken"), [("0.5", 0.02), ("0.007", 0.007)])
+def test_warm_replicates_have_the_chosen_penalty_and_are_never_looser(
+    family, tmp_path, monkeypatch, tolerance, taken
+):
+    used = []
+
+    def watched(tokens, weights, settings, start):
+        used.append(settings)
+        return pseudolikelihood(tokens, weights, settings, start)
+
+    monkeypatch.setattr(uncertainty, "pseudolikelihood", watched)
+    run(family[0], tmp_path, "--bootstrap", "3", "--penalty", "2", "--tolerance", tolerance)
+    assert used == [PlmSettings(coupling_penalty=2.0, tolerance=taken)] * 3
 
 
 @pytest.mark.parametrize(
@@ -119,6 +142,7 @@ def test_warm_replicates_have_the_chosen_penalty_and_are_never_looser(family, tm
         ("--method", "mi", "--score", "di"),
         ("--method", "mi", "--couplings", "x.npz"),
         ("--couplings", "x.npz", "--out-dir", "x"),
+        ("--couplings", "x.npz", "-o", "./x.npz"),
         ("--method", "ridge", "--penalty", "1"),
         ("--method", "boltzmann", "--tolerance", "0.1"),
         ("--penalty", "0"),
@@ -127,6 +151,7 @@ def test_warm_replicates_have_the_chosen_penalty_and_are_never_looser(family, tm
         ("--pseudocount", "0.3"),
         ("--method", "mean-field", "--pseudocount", "0"),
         ("--method", "mean-field", "--pseudocount", "1.5"),
+        ("--method", "mean-field", "--pseudocount", "1"),
     ],
 )
 def test_what_does_not_go_together_is_refused(family, tmp_path, capsys, monkeypatch, arguments):
@@ -138,3 +163,14 @@ def test_what_does_not_go_together_is_refused(family, tmp_path, capsys, monkeypa
     named = [option for option in arguments if option.startswith("--")] + ["mi has no couplings"]
     assert any(name in error for name in named)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["-o", "--couplings"])
+def test_the_alignment_is_not_written_over(family, capsys, option):
+    path = family[0]
+    before = path.read_bytes()
+    with pytest.raises(SystemExit) as stopped:
+        main([str(path), option, str(path)])
+    assert stopped.value.code == 2
+    assert "not the alignment" in capsys.readouterr().err
+    assert path.read_bytes() == before

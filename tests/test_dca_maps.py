@@ -39,6 +39,23 @@ def test_zero_sum_keeps_the_distribution_and_sums_to_zero():
     np.testing.assert_allclose(gauged.fields.sum(axis=1), 0, atol=1e-5)
 
 
+def test_direct_information_of_strong_couplings():
+    """One letter decides the other: the entropy of the site, however strong the coupling is."""
+    tokens = np.repeat(np.arange(21, dtype=np.int8), 2).reshape(21, 2)
+    weights = np.ones(21, dtype=np.float32)
+    for strength in (60.0, 89.0, 1000.0):
+        model = Couplings(np.zeros((2, 21), np.float32), strength * np.eye(21, dtype=np.float32)[None])
+        found = direct_information(model, tokens, weights, 1e-300)
+        assert found[0, 1] == pytest.approx(np.log(21), rel=1e-6)
+
+
+def test_letters_that_no_sequence_has_add_nothing():
+    tokens = np.array([[0, 1], [1, 0], [0, 1]], dtype=np.int8)
+    model = Couplings(np.zeros((2, 21), np.float32), np.zeros((1, 21, 21), np.float32))
+    found = direct_information(model, tokens, np.ones(3, dtype=np.float32), 1e-300)
+    assert found[0, 1] == pytest.approx(0.0, abs=1e-7)
+
+
 def test_direct_information_does_not_depend_on_the_gauge():
     rng = np.random.default_rng(1)
     tokens = rng.integers(0, 21, size=(30, 5)).astype(np.int8)

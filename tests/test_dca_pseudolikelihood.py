@@ -13,7 +13,7 @@ from dca.accelerate import get_threads, set_threads
 from dca.couplings import Couplings
 from dca.gauge import zero_sum
 from dca.maps import apc, frobenius
-from dca.pseudolikelihood import PlmSettings, _State, pseudolikelihood
+from dca.pseudolikelihood import PlmSettings, _independent_state, _Objective, _State, pseudolikelihood
 
 EXACT = PlmSettings(tolerance=1e-4)
 SMALL = PlmSettings(tolerance=1e-4, letters=4)
@@ -71,6 +71,38 @@ def test_the_last_move_comes_closer_without_a_gradient(wide, monkeypatch, caplog
         monkeypatch.setattr(_State, "coast", lambda state: None)
     assert distances[0] < 0.9 * distances[1]
     assert len(set(re.findall(r"(\d+) gradients", caplog.text))) == 1
+
+
+@pytest.mark.parametrize(("reached", "taken"), [(0.6, 0.6), (7.0, 1.0)])
+def test_the_last_move_follows_the_direction(wide, reached, taken):
+    state = _independent_state(_Objective(*wide, PlmSettings()), *wide)
+    state.step()
+    state._step = reached
+    fields, couplings = state.fields.copy(), state.couplings.copy()
+    state.coast()
+    np.testing.assert_allclose(state.fields, fields + taken * state.field_direction, rtol=1e-12)
+    np.testing.assert_allclose(state.couplings, couplings + taken * state.direction, rtol=1e-5, atol=1e-7)
+    assert np.abs(state.field_direction).max() > 1e-4
+
+
+def test_relatives_alone_are_not_overshot(monkeypatch):
+    """Where hardly anything varies searches go far, for the fields' sake; the last move must not."""
+    rng = np.random.default_rng(5)
+    tokens = np.tile(rng.integers(0, 20, size=40), (500, 1)).astype(np.int8)
+    changed = rng.random(tokens.shape) < 0.02
+    tokens[changed] = rng.integers(0, 20, size=changed.sum())
+    family = tokens, np.full(500, 1 / 500, dtype=np.float32)
+    best = pseudolikelihood(*family, EXACT).couplings
+    found = pseudolikelihood(*family).couplings
+    monkeypatch.setattr(_State, "coast", lambda state: None)
+    plain = pseudolikelihood(*family).couplings
+    assert np.linalg.norm(found - best) < 0.7 * np.linalg.norm(plain - best)
+
+
+@pytest.mark.parametrize("penalties", [{"coupling_penalty": 1e39}, {"field_penalty": 1e25}])
+def test_no_number_is_an_error(family, penalties):
+    with pytest.raises(RuntimeError, match="single precision"):
+        pseudolikelihood(*family, PlmSettings(letters=4, **penalties))
 
 
 def test_order_of_rows_does_not_matter(family):
