@@ -69,8 +69,7 @@ def infer(folder: Path, method: str) -> None:
     from dca.methods import infer_maps
 
     accelerate.set_threads(1)
-    short = pseudolikelihood.PlmSettings(max_iterations=2)
-    pseudolikelihood.pseudolikelihood = functools.partial(pseudolikelihood.pseudolikelihood, settings=short)
+    pseudolikelihood.PlmSettings = functools.partial(pseudolikelihood.PlmSettings, max_iterations=2)
     names = ("weights", "maps", "couplings", "contacts")
     outputs = {name: str(folder / f"{method}-{name}.npz") for name in names}
     infer_maps(str(folder / "alignment.npz"), outputs, [method])
