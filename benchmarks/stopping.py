@@ -71,15 +71,16 @@ def main() -> None:
         weights = sequence_weights(tokens)
         upper = np.triu_indices(tokens.shape[1], SEPARATION)
         converged = scores(tokens, weights, CONVERGED)
-        end, cells, gain = converged[upper], [], []
+        end, cells, reached = converged[upper], [], []
         for tolerance in options.tolerances:
             score = scores(tokens, weights, tolerance)
             mine = score[upper]
             cells.append((taken.count, np.corrcoef(mine, end)[0, 1], overlap(mine, end, tokens.shape[1])))
             if case.truth is not None:
-                gain.append(precision(score, case.truth) - precision(converged, case.truth))
+                reached.append(precision(score, case.truth))
         found.append(cells)
-        gains += [gain] if gain else []
+        if case.truth is not None:
+            gains.append(np.array(reached) - precision(converged, case.truth))
         line = "\t".join(f"{count}\t{r:.4f}\t{share:.3f}" for count, r, share in cells)
         print(f"{name}\t{tokens.shape[0]}\t{tokens.shape[1]}\t{line}", flush=True)
     table = np.array(found)

@@ -47,8 +47,8 @@ class PlmSettings:
         lambda_h.
     tolerance : float
         Stop when ||g||_{1/M} < tolerance ||J||_M: the relative error of the couplings that the gradient g
-        and the curvature M of independent sites let expect. With the default maps are as
-        precise as converged ones (`docs/results-dca.md`); their correlation with these is above 0.99.
+        and the curvature M of independent sites let expect. With the default,
+        maps are as precise as converged ones and correlate with them above 0.99 (`docs/results-dca.md`).
     max_iterations : int
         Gradients at most; reaching it is logged as a warning.
     letters : int
