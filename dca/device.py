@@ -1,7 +1,7 @@
 """Pseudolikelihood DCA on a GPU: the model and the minimiser of `dca.pseudolikelihood`, in torch.
 
-It has run on one GPU (an H100, docs/results-dca.md); its tests run on torch's CPU device, where its maps
-equal those of the compiled kernels.
+It has run on one GPU (an H100, docs/results-dca.md), where its test marked ``gpu`` passed; the other tests
+run on torch's CPU device, where its maps equal those of the compiled kernels.
 
 How it is laid out for a device of many cores:
 

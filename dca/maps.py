@@ -1,5 +1,7 @@
 """From couplings and frequencies to one score per pair: Frobenius norm, direct information, APC."""
 
+import logging
+
 import numpy as np
 
 from data.alphabet import GAP
@@ -7,8 +9,11 @@ from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings, square
 from dca.frequencies import pair_frequencies, site_frequencies
 
+logger = logging.getLogger(__name__)
+
 _LEAST_ENERGY = -500.0  # below a pair's largest coupling: exp(-500) is nothing to see
 _MOST_ROUNDS = 10_000  # of rescaling, where letters hardly mix
+_SETTLED = 1e-8  # largest change of a factor, the exponential of a field
 
 
 def frobenius(model: Couplings) -> np.ndarray:
@@ -99,13 +104,22 @@ def direct_information(
     Returns
     -------
     float32 [L, L]
-        Symmetric, zero diagonal.
+        Symmetric, zero diagonal. A warning says for how many pairs the search for these fields gave up, as
+        it may where couplings are in the hundreds.
     """
     sites = site_frequencies(tokens, weights)
     sites = (1 - pseudocount) * sites + pseudocount / sites.shape[1]
     first, second = np.triu_indices(model.length, 1)
     information = np.zeros(first.size, dtype=np.float32)
-    in_parallel(_direct_information, first.size, model.couplings, sites, first, second, information)
+    change = np.zeros(first.size, dtype=np.float32)
+    in_parallel(_direct_information, first.size, model.couplings, sites, first, second, information, change)
+    unsettled = int(np.count_nonzero(change > _SETTLED))
+    if unsettled:
+        logger.warning(
+            "direct information of %d of %d pairs is not settled after %d rounds of rescaling (the fields "
+            "still move, by up to %.1g): their couplings are too strong, raise the penalty",
+            unsettled, first.size, _MOST_ROUNDS, change.max(),
+        )  # fmt: skip
     return square(information, model.length)
 
 
@@ -118,6 +132,7 @@ def _direct_information(
     first: np.ndarray,
     second: np.ndarray,
     information: np.ndarray,
+    change: np.ndarray,
 ) -> None:
     """Loops instead of np.dot, for which numba loads scipy."""
     q = sites.shape[1]
@@ -133,11 +148,12 @@ def _direct_information(
         for a in range(q):
             for b in range(q):
                 boltzmann[a, b] = np.exp(max(float(couplings[p, a, b]) - float(largest), _LEAST_ENERGY))
-        change, rounds = 1.0, 0
+        moved, rounds = 1.0, 0
         # Alternate rescaling of rows and columns converges for positive matrices
-        while change > 1e-8 and rounds < _MOST_ROUNDS:
-            change = max(_rescale(boltzmann, one, right, left), _rescale(boltzmann.T, two, left, right))
+        while moved > _SETTLED and rounds < _MOST_ROUNDS:
+            moved = max(_rescale(boltzmann, one, right, left), _rescale(boltzmann.T, two, left, right))
             rounds += 1
+        change[p] = moved
         norm = 0.0
         for a in range(q):
             for b in range(q):

@@ -90,6 +90,8 @@ def infer(
     """
     settings = settings or Settings()
     if method == "mi":
+        if settings.direct:
+            raise ValueError("mi has no couplings, and so no direct information; choose another method")
         return None, _named(method, mutual_information(tokens, weights))
     model = infer_couplings(tokens, weights, method, settings)
     maps = {}

@@ -165,6 +165,11 @@ def test_what_does_not_go_together_is_refused(family, tmp_path, capsys, monkeypa
     assert not list(tmp_path.iterdir())
 
 
+def test_a_method_without_couplings_has_no_direct_information(family):
+    with pytest.raises(ValueError, match="mi has no couplings"):
+        infer(*family[1:], "mi", Settings(direct=True))
+
+
 @pytest.mark.parametrize("option", ["-o", "--couplings"])
 def test_the_alignment_is_not_written_over(family, capsys, option):
     path = family[0]

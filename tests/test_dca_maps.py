@@ -49,6 +49,17 @@ def test_direct_information_of_strong_couplings():
         assert found[0, 1] == pytest.approx(np.log(21), rel=1e-6)
 
 
+def test_direct_information_says_where_it_is_not_settled(caplog):
+    rng = np.random.default_rng(0)
+    tokens, weights = rng.integers(0, 21, (200, 4)).astype(np.int8), np.ones(200, dtype=np.float32)
+    noise = rng.normal(size=(6, 21, 21))
+    for strength, warned in ((30, False), (300, True)):
+        caplog.clear()
+        model = Couplings(np.zeros((4, 21), np.float32), (strength * noise).astype(np.float32))
+        assert np.isfinite(direct_information(model, tokens, weights, 0.05)).all()
+        assert ("of 6 pairs is not settled" in caplog.text) == warned
+
+
 def test_letters_that_no_sequence_has_add_nothing():
     tokens = np.array([[0, 1], [1, 0], [0, 1]], dtype=np.int8)
     model = Couplings(np.zeros((2, 21), np.float32), np.zeros((1, 21, 21), np.float32))
