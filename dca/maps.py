@@ -105,7 +105,7 @@ def direct_information(
     -------
     float32 [L, L]
         Symmetric, zero diagonal. A warning says for how many pairs the search for these fields gave up, as
-        it may where couplings are in the hundreds.
+        it may where couplings are in the tens and hundreds.
     """
     sites = site_frequencies(tokens, weights)
     sites = (1 - pseudocount) * sites + pseudocount / sites.shape[1]
