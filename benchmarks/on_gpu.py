@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from data.msa import read_alignment  # noqa: E402
-from dca.accelerate import set_threads  # noqa: E402
+from dca.accelerate import get_threads, set_threads  # noqa: E402
 from dca.couplings import Couplings  # noqa: E402
 from dca.device import memory_needed, pseudolikelihood_on_device  # noqa: E402
 from dca.gauge import zero_sum  # noqa: E402
@@ -41,10 +41,10 @@ def timed(infer: Callable[[], Couplings]) -> tuple[float, np.ndarray]:
 def row(tokens: np.ndarray, device: str) -> str:
     """One line of the table."""
     weights = sequence_weights(tokens)
-    held = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
+    held = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
     seconds, found = timed(lambda: pseudolikelihood_on_device(tokens, weights, device=device))
-    taken = torch.cuda.max_memory_allocated() - held
+    taken = torch.cuda.max_memory_allocated(device) - held
     kernels, expected = timed(lambda: pseudolikelihood(tokens, weights))
     n, length = tokens.shape
     apart, largest = np.abs(found - expected).max(), expected.max()
@@ -58,15 +58,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 when every alignment has been measured."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("alignments", nargs="+", metavar="ALIGNMENT", help="A3M, FASTA or Stockholm")
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:1, ...")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the kernels")
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         parser.error(f"torch {torch.__version__} sees no GPU")
+    if not options.device.startswith("cuda"):
+        parser.error(f"--device names a GPU, not {options.device!r}")
     set_threads(options.threads)
     rng = np.random.default_rng(0)
     row(rng.integers(0, 21, (200, 12)).astype(np.int8), options.device)
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {options.threads} threads")
+    print(f"{torch.cuda.get_device_name(options.device)}, torch {torch.__version__}, {get_threads()} threads")
     print(HEADER, "|---|---|---|---|---|---|---|", sep="\n")
     for path in options.alignments:
         print(row(read_alignment(path).tokens, options.device), flush=True)

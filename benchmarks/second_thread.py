@@ -23,7 +23,7 @@ from benchmarks.cases import read_case  # noqa: E402
 from benchmarks.measure import Usage, measure  # noqa: E402
 
 HEADER = (
-    "| family | alone, wall s | 2 alone / both | CPU s, both / alone | alone / two | CPU s, two / alone "
+    "| family | alone, wall s | 2 alone / both | CPU s, both / 2 alone | alone / two | CPU s, two / alone "
     "| share of what is granted |"
 )
 
@@ -70,7 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         for family in options.family:
             peers.write_inputs(read_case(family, options.families).tokens, folder)
             path = folder / "x.fasta"
-            measure(our_command(path, "plm", 1, folder / "warm-up.npz"))
+            for threads in (1, 2):
+                measure(our_command(path, "plm", threads, folder / "warm-up.npz"), threads)
             print(line(family, [turn(path, folder) for _ in range(options.repeats)]), flush=True)
     return 0
 

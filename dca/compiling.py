@@ -128,13 +128,16 @@ def _optimised_once() -> AbstractContextManager[None]:
 @contextmanager
 def _replaced(*stand_ins: tuple[Any, str, Callable[..., Any]]) -> Iterator[None]:
     """Give objects other methods for a while."""
+    own = [(owner, name, vars(owner).get(name)) for owner, name, _ in stand_ins]
     try:
         for owner, name, stand_in in stand_ins:
             setattr(owner, name, stand_in)
         yield
     finally:
-        for owner, name, _ in stand_ins:
-            if name in vars(owner):
+        for owner, name, before in own:
+            if before is not None:
+                setattr(owner, name, before)
+            elif name in vars(owner):  # what it inherits shows again
                 delattr(owner, name)
 
 

@@ -116,8 +116,8 @@ def direct_information(
     unsettled = int(np.count_nonzero(change > _SETTLED))
     if unsettled:
         logger.warning(
-            "direct information of %d of %d pairs is not settled after %d rounds of rescaling (the fields "
-            "still move, by up to %.1g): their couplings are too strong, raise the penalty",
+            "direct information of %d of %d pairs is not settled after %d rounds of rescaling (factors "
+            "still change by up to %.1g): couplings are too strong, raise the penalty or the pseudocount",
             unsettled, first.size, _MOST_ROUNDS, change.max(),
         )  # fmt: skip
     return square(information, model.length)

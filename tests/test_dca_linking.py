@@ -71,6 +71,7 @@ def _plain(values):
 
 _BOTH = """
 import numba, numpy as np
+from numba.core.codegen import JITCodeLibrary
 from dca import weights
 from dca.compiling import compile_object
 
@@ -78,7 +79,9 @@ if {before}:
     numba.njit(lambda x: np.zeros(3) + x)(1.0)
 planes = np.zeros((1, 5, 8), np.uint64)
 arguments = np.zeros((2, 3), np.int8), np.zeros(2, np.int64), planes
+optimise = JITCodeLibrary._optimize_final_module
 compile_object(weights._pack.dispatcher, arguments, "covarion_pack")
+assert JITCodeLibrary._optimize_final_module is optimise
 
 @numba.njit
 def half(values):

@@ -59,7 +59,8 @@ def test_a_page_shows_families_of_its_depth(tmp_path):
     write_page("more", files | {"weights": _deep(tmp_path)}, {}, {}, tmp_path / "more.html")
     text = (tmp_path / "more.html").read_text()
     assert "Families of Neff 30-100" in text
-    assert "0.16 to 0.30" in text
+    _, (_, low, high), *_ = PRECISION["30-100"]["plm"]
+    assert f"{low:.2f} to {high:.2f}" in text
 
 
 def _deep(folder: Path) -> Path:
