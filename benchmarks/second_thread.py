@@ -15,12 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402 (the path above comes first)
-
-from benchmarks import peers  # noqa: E402
+from benchmarks import peers  # noqa: E402 (the path above comes first)
 from benchmarks.bench_dca import FAMILIES, our_command, spread  # noqa: E402
 from benchmarks.cases import read_case  # noqa: E402
-from benchmarks.measure import Usage, measure  # noqa: E402
+from benchmarks.measure import measure  # noqa: E402
 
 HEADER = (
     "| family | alone, wall s | 2 alone / both | CPU s, both / 2 alone | alone / two | CPU s, two / alone "
@@ -28,33 +26,19 @@ HEADER = (
 )
 
 
-def turn(path: Path, folder: Path) -> tuple[float, float, Usage, Usage]:
-    """Wall seconds of both at once, their CPU seconds, and what alone and two took."""
+def turn(path: Path, folder: Path) -> tuple[float, ...]:
+    """What one turn puts into each column of the table."""
     alone = measure(our_command(path, "plm", 1, folder / "alone.npz"))
     with ThreadPoolExecutor(2) as pool:
         runs = [
             pool.submit(measure, our_command(path, "plm", 1, folder / f"{number}.npz")) for number in range(2)
         ]
-        together = [run.result() for run in runs]
+        both = [run.result() for run in runs]
     two = measure(our_command(path, "plm", 2, folder / "two.npz"), 2)
-    return max(u.wall for u in together), sum(u.cpu for u in together), alone, two
-
-
-def line(name: str, turns: list[tuple[float, float, Usage, Usage]]) -> str:
-    """The row of a family."""
-    at_once = np.array([both for both, *_ in turns])
-    at_once_cpu = np.array([cpu for _, cpu, *_ in turns])
-    alone, two = (np.array([[t[k].wall, t[k].cpu] for t in turns]) for k in (2, 3))
-    granted, gained = 2 * alone[:, 0] / at_once, alone[:, 0] / two[:, 0]
-    values = [
-        spread(list(alone[:, 0])),
-        spread(list(granted)),
-        spread(list(at_once_cpu / (2 * alone[:, 1]))),
-        spread(list(gained)),
-        spread(list(two[:, 1] / alone[:, 1])),
-        spread(list(gained / granted)),
-    ]
-    return f"| {name} | {' | '.join(values)} |"
+    granted = 2 * alone.wall / max(usage.wall for usage in both)
+    gained = alone.wall / two.wall
+    dearer = sum(usage.cpu for usage in both) / (2 * alone.cpu)
+    return alone.wall, granted, dearer, gained, two.cpu / alone.cpu, gained / granted
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
             path = folder / "x.fasta"
             for threads in (1, 2):
                 measure(our_command(path, "plm", threads, folder / "warm-up.npz"), threads)
-            print(line(family, [turn(path, folder) for _ in range(options.repeats)]), flush=True)
+            columns = zip(*(turn(path, folder) for _ in range(options.repeats)), strict=True)
+            print(f"| {family} | {' | '.join(spread(list(values)) for values in columns)} |", flush=True)
     return 0
 
 
