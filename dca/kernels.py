@@ -17,10 +17,13 @@ from dca.vector import (
     LIMIT,
     WIDTH,
     collect_run,
+    comes_first,
     expand_run,
     gather_rows,
+    has_written,
     residual_row,
     scatter_row,
+    wait_for_first,
     weigh_rows,
 )
 from dca.words import Words
@@ -191,31 +194,29 @@ def site_gradient(
 
 
 @jit
-def _store_halves(i: int, by_slab: np.ndarray, above: np.ndarray, below: np.ndarray) -> None:
-    """Put what a site adds to the gradients of its pairs where no other thread writes.
+def _add_halves(i: int, by_slab: np.ndarray, gradient: np.ndarray, marks: np.ndarray) -> None:
+    """Add what a site brings to the gradients of its pairs, which take as much from their other site.
 
-    above[p, a, b] are the pairs (i, j > i), packed by rows of the upper triangle, as couplings are;
-    below[p, b, a] the pairs (j < i, i), by rows of the lower one. Where there is no room below, sites come
-    in their order: it is added to what is above.
+    Whichever of the two comes first writes, the second adds: which one it is changes nothing. marks has
+    a zero for each pair; without room for them sites come in their order, on one thread.
     """
-    length, q = by_slab.shape[0], above.shape[1]
+    length, q = by_slab.shape[0], gradient.shape[1]
     rows = by_slab.reshape((length, q, WIDTH))
-    for j in range(i):
-        if below.shape[0] > 0:
-            p = i * (i - 1) // 2 + j
-            for b in range(q):
-                for a in range(q):
-                    below[p, b, a] = rows[j, b, a]
-        else:
-            p = j * length - j * (j + 1) // 2 + i - j - 1
-            for b in range(q):
-                for a in range(q):
-                    above[p, b, a] += rows[j, b, a]
-    for j in range(i + 1, length):
-        p = i * length - i * (i + 1) // 2 + j - i - 1
-        for a in range(q):
-            for b in range(q):
-                above[p, a, b] = rows[j, b, a]
+    for j in range(length):
+        if j == i:
+            continue
+        first, second = (i, j) if i < j else (j, i)
+        p = first * length - first * (first + 1) // 2 + second - first - 1
+        empty = comes_first(marks, p) if marks.size > 0 else i < j
+        if not empty and marks.size > 0:
+            wait_for_first(marks, p)
+        for b in range(q):
+            for a in range(q):
+                row, column = (a, b) if i < j else (b, a)
+                held = np.float32(0.0) if empty else gradient[p, row, column]
+                gradient[p, row, column] = held + rows[j, b, a]
+        if empty and marks.size > 0:
+            has_written(marks, p)
 
 
 @jit
@@ -232,12 +233,12 @@ def _all_sites(
     step: float,
     plain: np.ndarray,
     by_field: np.ndarray,
-    above: np.ndarray,
-    below: np.ndarray,
+    gradient: np.ndarray,
+    marks: np.ndarray,
 ) -> None:
     """Gradients of all sites at centred fields and couplings + step direction; plain = their fields.
 
-    above and below take the gradients by couplings (`_store_halves`).
+    gradient takes what they say of the couplings (`_add_halves`).
     """
     length, q = fields.shape
     table = np.empty(table_rows(words, q) * WIDTH, dtype=np.float32)
@@ -253,14 +254,13 @@ def _all_sites(
         for a in range(q):
             plain[i, a] = field[a]
         site_gradient(columns[i], weights, words, field, slab, by_field[i], by_slab, table, rows)
-        _store_halves(i, by_slab, above, below)
+        _add_halves(i, by_slab, gradient, marks)
 
 
 @jit(fastmath=True)
 def _merge_sites(
     lo: int,
     hi: int,
-    below: np.ndarray,
     by_field: np.ndarray,
     frequencies: np.ndarray,
     penalty: float,
@@ -272,7 +272,7 @@ def _merge_sites(
 ) -> None:
     """Gradient of each pair in centred coordinates; slopes[i] = sum of direction times gradient, i < j.
 
-    gradient holds what `_all_sites` puts above; below may have no room (`_store_halves`).
+    gradient holds what `_all_sites` puts there.
     """
     length = by_field.shape[0]
     q = couplings.shape[1]
@@ -282,11 +282,6 @@ def _merge_sites(
         slope = 0.0
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1
-            if below.shape[0] > 0:
-                other = below[j * (j - 1) // 2 + i]
-                for a in range(q):
-                    for b in range(q):
-                        gradient[p, a, b] += other[a, b]
             for a in range(q):
                 # A row's sum stays in float32, so that the loop fills vectors; rows are added in double
                 part = np.float32(0.0)

@@ -6,7 +6,6 @@ squared column, at 21 letters and P = L (L - 1) / 2 pairs:
 
     packed couplings, float32 [P, q, q]                                     882
     plm: couplings, direction, gradient, trial gradient                   3,528
-         and half of that gradient, of several threads                    4,410
     for comparison, CCMpred's conjugate gradients: 16 x 21 x 32          10,752
 """
 
@@ -251,7 +250,8 @@ def _thread(rows: int, length: int) -> int:
 def _pseudolikelihood(rows: int, length: int, threads: int) -> dict[str, int]:
     packed = _packed(length)
     data = _sequences(rows, length)
-    state = data + (5 if threads > 1 else 4) * packed
+    marks = 2 * length**2 if threads > 1 else 0  # of pairs, by which their two sites come in turn
+    state = data + 4 * packed + marks
     beside = packed if threads > 1 else 0  # pairs are counted while words are made
     few = min(rows, MOST_AT_ONCE)  # whose words may be waited for when all that a gradient needs is held
     return {

@@ -160,7 +160,6 @@ class _Objective:
         self.curvature = self.frequencies.astype(np.float32), 2 * self.neff, 2 * self.coupling_penalty
         self._single = self.frequencies.astype(np.float32)
         self._by_field = np.empty((length, q))
-        self._below = np.empty((0, q, q), dtype=np.float32)
 
     @property
     def words(self) -> Words:
@@ -180,14 +179,13 @@ class _Objective:
         arguments = self._single, single, couplings, direction, step
         plain = np.empty((length, q), dtype=np.float32)
         arrays = self.columns, self.weights, self.words, *arguments
-        below = self._lower_half()
-        in_parallel(kernels._all_sites, length, *arrays, plain, self._by_field, out, below)
+        marks = np.zeros(len(couplings) if get_threads() > 1 else 0, dtype=np.int32)
+        in_parallel(kernels._all_sites, length, *arrays, plain, self._by_field, out, marks)
         by_field = self._by_field + 2 * self.field_penalty * plain
         slopes = np.empty(length)
         in_parallel(
             kernels._merge_sites,
             length,
-            below,
             by_field.astype(np.float32),
             self._single,
             self.coupling_penalty,
@@ -198,13 +196,6 @@ class _Objective:
             slopes,
         )
         return by_field, slopes.sum()
-
-    def _lower_half(self) -> np.ndarray:
-        """Where threads put what they add to a pair from its second site; one thread needs no such room."""
-        length, q = self.frequencies.shape
-        if get_threads() > 1 and not self._below.size:
-            self._below = np.empty((length * (length - 1) // 2, q, q), dtype=np.float32)
-        return self._below
 
     def uncentred(self, fields: np.ndarray, couplings: np.ndarray) -> np.ndarray:
         """h_i = h'_i - sum_j J_ij f_j."""

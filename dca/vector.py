@@ -3,7 +3,12 @@
 Compiled kernels have those of `dca.vector_llvm` in their place, which work in vector registers.
 
 Arrays are flat, float32; row r of one is its floats 24 r .. 24 r + 23.
+
+The last three let two threads write to one place in turn; marks are int32, 0 before either comes.
 """
+
+import threading
+import time
 
 import numpy as np
 
@@ -61,3 +66,26 @@ def combine_rows(out: np.ndarray, at: int, factors: np.ndarray, table: np.ndarra
 def weigh_rows(out: np.ndarray, table: np.ndarray, factors: np.ndarray) -> None:
     """Row 0 of out = sum of factors[r] times row r of the table."""
     out[:WIDTH] = factors @ table[: factors.size * WIDTH].reshape(-1, WIDTH)
+
+
+_marking = threading.Lock()
+
+
+def comes_first(marks: np.ndarray, place: int) -> bool:
+    """Whether no other thread has asked this of the place."""
+    with _marking:
+        first = marks[place] == 0
+        marks[place] |= 1
+        return bool(first)
+
+
+def has_written(marks: np.ndarray, place: int) -> None:
+    """What the first thread says when it is done there."""
+    with _marking:
+        marks[place] |= 2
+
+
+def wait_for_first(marks: np.ndarray, place: int) -> None:
+    """Until the first thread is done there, which it is soon."""
+    while marks[place] < 2:
+        time.sleep(0)

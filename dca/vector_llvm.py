@@ -244,6 +244,55 @@ def _weigh_rows(typing: Any, out: Any, table: Any, factors: Any) -> Any:
     return signature, generate
 
 
+def _mark(context: Any, builder: Any, marks: Any, values: Any) -> Any:
+    """Where the mark of a place is."""
+    return builder.gep(_data(context, builder, marks, values[0]), [values[1]])
+
+
+@intrinsic
+def _comes_first(typing: Any, marks: Any, place: Any) -> Any:
+    _check(marks, kind=types.int32)
+    signature = types.boolean(marks, types.intp)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        one = ir.IntType(32)(1)
+        before = builder.atomic_rmw("or", _mark(context, builder, marks, args), one, "acq_rel")
+        return builder.icmp_unsigned("==", before, before.type(0))
+
+    return signature, generate
+
+
+@intrinsic
+def _has_written(typing: Any, marks: Any, place: Any) -> Any:
+    _check(marks, kind=types.int32)
+    signature = types.void(marks, types.intp)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.atomic_rmw("or", _mark(context, builder, marks, args), ir.IntType(32)(2), "acq_rel")
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _wait_for_first(typing: Any, marks: Any, place: Any) -> Any:
+    _check(marks, kind=types.int32)
+    signature = types.void(marks, types.intp)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        mark = _mark(context, builder, marks, args)
+        again = builder.append_basic_block("wait")
+        after = builder.append_basic_block("written")
+        builder.branch(again)
+        builder.position_at_end(again)
+        now = builder.load_atomic(mark, "acquire", align=4)
+        builder.cbranch(builder.icmp_unsigned("<", now, now.type(2)), again, after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 # What stands for each definition in compiled code
 OPERATIONS: dict[Any, Any] = {
     vector.gather_rows: _gather_rows,
@@ -253,4 +302,7 @@ OPERATIONS: dict[Any, Any] = {
     vector.residual_row: _residual_row,
     vector.combine_rows: _combine_rows,
     vector.weigh_rows: _weigh_rows,
+    vector.comes_first: _comes_first,
+    vector.has_written: _has_written,
+    vector.wait_for_first: _wait_for_first,
 }

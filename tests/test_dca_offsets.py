@@ -40,16 +40,6 @@ def _ordered(first, second, length):
 
 
 @jit
-def _lower(i, j):
-    return i * (i - 1) // 2 + j
-
-
-@jit
-def _lower_mirrored(i, j):
-    return j * (j - 1) // 2 + i
-
-
-@jit
 def _from_starts(first, i, j):
     return first[i] + j - i - 1
 
@@ -141,7 +131,7 @@ def test_every_place_is_looked_at():
     assert set(found) == ALLOWED
     modules = {module for (module, _), texts in FOUND.items() if texts}
     assert modules == {"asymmetric", "boltzmann", "covariance", "descent", "frequencies", "gauge", "kernels"}
-    written = re.compile(r"\* \(\w+ \+ 1\) // 2 \+ |\* \(\w+ - 1\) // 2 \+ |first\[i\] \+ ")
+    written = re.compile(r"\* \(\w+ \+ 1\) // 2 \+ |first\[i\] \+ ")
     texts = ((ROOT / "dca" / f"{module}.py").read_text() for module in modules)
     assert len(found) == sum(len(written.findall(text)) for text in texts)
 
@@ -200,7 +190,7 @@ COLUMN_PAIRS = [
 
 @pytest.mark.parametrize(("length", "i", "j"), COLUMN_PAIRS)
 def test_places_of_pairs_are_exact(length, i, j):
-    place, below = naive_place(i, j, length), sum(range(j)) + i
+    place = naive_place(i, j, length)
     assert pair_index(i, j, length) == place
     assert pair_index(np.array([i]), np.array([j]), length)[0] == place
     starts = np.array([naive_place(0, 1, length), naive_place(i, i + 1, length)])
@@ -212,7 +202,6 @@ def test_places_of_pairs_are_exact(length, i, j):
         _from_starts(np.repeat(starts[1], i + 1), small, large),
     ]
     assert found == [place] * 4
-    assert [_lower(large, small), _lower_mirrored(small, large)] == [below] * 2
     assert all(isinstance(number, int | np.int64) for number in found)  # a float would lose digits
     assert int(_flat(np.int64(place), 20, 20, Q)) == place * Q * Q + Q * Q - 1
 
@@ -253,5 +242,5 @@ def test_arrays_of_places_have_64_bits(monkeypatch):
 def test_sizes_at_3000_columns_are_exact():
     assert memory._packed(LENGTH) == 4 * 441 * 4_498_500 == 7_935_354_000
     assert memory._slab(LENGTH) == 3000 * 21 * 24 * 4
-    assert 1 < predicted_bytes("plm", 2, LENGTH, 1) / (4 * memory._packed(LENGTH)) < 1.1
-    assert 1 < predicted_bytes("plm", 2, LENGTH, 2) / (5 * memory._packed(LENGTH)) < 1.1
+    for threads in (1, 2):
+        assert 1 < predicted_bytes("plm", 2, LENGTH, threads) / (4 * memory._packed(LENGTH)) < 1.1

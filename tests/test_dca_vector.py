@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ from dca.vector import (
     WIDTH,
     collect_run,
     combine_rows,
+    comes_first,
     expand_run,
     gather_rows,
+    has_written,
     residual_row,
     scatter_row,
+    wait_for_first,
     weigh_rows,
 )
 
@@ -62,6 +66,22 @@ def _weigh(out, table, factors):
     weigh_rows(out, table, factors)
 
 
+@jit
+def _share(values, marks, done, out):
+    """Write to each place or add to it, whichever is left to do there; go on when both have been there."""
+    for place in range(marks.size):
+        first = comes_first(marks, place)
+        if not first:
+            wait_for_first(marks, place)
+        for k in range(values.size):
+            out[place, k] = values[k] if first else out[place, k] + values[k]
+        if first:
+            has_written(marks, place)
+            wait_for_first(done, place)
+        else:
+            has_written(done, place)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(5)
@@ -73,6 +93,18 @@ def rows_of(rng, count):
 
 def close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_two_threads_share_places(rng):
+    one, two = rng.normal(size=(2, 200)).astype(np.float32)
+    places = 3 if os.environ.get("NUMBA_DISABLE_JIT") == "1" else 20_000
+    marks, done = np.zeros((2, places), np.int32)
+    out = np.full((places, one.size), np.nan, np.float32)
+    with ThreadPoolExecutor(2) as pool:
+        for run in [pool.submit(_share, values, marks, done, out) for values in (one, two)]:
+            run.result()
+    np.testing.assert_array_equal(out, np.tile(one + two, (places, 1)))
+    np.testing.assert_array_equal(marks, 3)
 
 
 def test_gather_rows_twin(rng):
