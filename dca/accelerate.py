@@ -139,7 +139,8 @@ def in_parallel(kernel: Callable[..., None], count: int, *arguments: Any) -> Non
     Parameters
     ----------
     kernel : compiled function
-        Its parts must not write to the same place, so that the number of threads changes no result.
+        Its parts must not write to the same place but in turn, and so that no order changes the result
+        (`dca.kernels._add_halves`). They may wait for each other only for what a running part is about to do.
     count : int
         Length of its outer loop.
     """

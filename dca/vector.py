@@ -72,7 +72,7 @@ _marking = threading.Lock()
 
 
 def comes_first(marks: np.ndarray, place: int) -> bool:
-    """Whether no other thread has asked this of the place."""
+    """Whether nobody, this thread included, has asked this of the place before."""
     with _marking:
         first = marks[place] == 0
         marks[place] |= 1

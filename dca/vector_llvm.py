@@ -5,6 +5,7 @@ sequence and site, which costs more than the sums. These operations are written 
 rows of WIDTH = 24 floats as three vectors of eight (AVX registers; narrower machines split them), row r
 begins at float 24 r. Arrays that a kernel makes begin at a multiple of 64 bytes, so that no vector crosses a
 cache line; those of numpy mostly do not, and are slower. Sums run in a fixed order.
+Marks, by which two threads write to one place in turn, are set in one step (atomically).
 The functions of `dca.vector` define what they do.
 """
 

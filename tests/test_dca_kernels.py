@@ -9,7 +9,7 @@ import naive
 import numpy as np
 import pytest
 
-from dca import descent, kernels, simulate, weights
+from dca import accelerate, descent, kernels, simulate, weights
 from dca.couplings import Couplings
 from dca.frequencies import pair_frequencies, site_frequencies
 from dca.gaussian import ridge
@@ -138,6 +138,47 @@ def test_gradient_twin(rng, rows, length, letters):
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-3)
     assert slope == pytest.approx(np.sum(expected * direction.couplings), rel=1e-3, abs=1e-2)
     np.testing.assert_allclose(objective.uncentred(model.fields.astype(float), point), plain, atol=1e-4)
+
+
+def sites_of(rng, rows, length, letters):
+    """What `_all_sites` takes: all before the gradient and the marks; and a gradient to be filled."""
+    tokens, weight = random_alignment(rng, rows, length, letters)
+    model, direction = random_model(rng, length, letters), random_model(rng, length, letters)
+    objective = _Objective(tokens, weight, PlmSettings(letters=letters))
+    given = objective.columns, objective.weights, objective.words, objective._single, model.fields
+    plain, by_field = np.empty_like(model.fields), np.empty((length, letters))
+    return (*given, model.couplings, direction.couplings, 0.25, plain, by_field), np.empty_like(
+        model.couplings
+    )
+
+
+@pytest.mark.parametrize(("rows", "length", "letters"), [(9, 6, 4), (60, 40, 21)])
+def test_either_site_of_a_pair_may_come_first(rng, rows, length, letters, monkeypatch):
+    """In turn, backwards, and on two and four threads: the same gradient to the bit, in memory of NaN."""
+    if accelerate._interpreted and length > 10:
+        pytest.skip("takes long in Python")
+    given, expected = sites_of(rng, rows, length, letters)
+    kernels._all_sites(0, length, *given, expected, np.zeros(0, np.int32))
+    assert np.isfinite(expected).all()
+
+    def backwards(gradient, marks):
+        for i in reversed(range(length)):
+            kernels._all_sites(i, i + 1, *given, gradient, marks)
+
+    def at_once(gradient, marks):
+        accelerate.in_parallel(kernels._all_sites, length, *given, gradient, marks)
+
+    monkeypatch.setattr(accelerate, "_AVAILABLE", 4)
+    threads = accelerate.get_threads()
+    try:
+        for way, number in [(backwards, 1)] + [(at_once, number) for number in (2, 4)] * 10:
+            accelerate.set_threads(number)
+            gradient, marks = np.full_like(expected, np.nan), np.zeros(len(expected), np.int32)
+            way(gradient, marks)
+            np.testing.assert_array_equal(gradient, expected)
+            np.testing.assert_array_equal(marks, 3)
+    finally:
+        accelerate.set_threads(threads)
 
 
 def test_gradient_twin_is_the_derivative(rng):

@@ -317,6 +317,19 @@ def test_prediction_within_15_percent_of_a_run(tmp_path, method, rows, length):
 
 
 @pytest.mark.slow
+def test_two_threads_hold_little_more_than_one(tmp_path):
+    rows, length = 300, 300
+    path = alignment(tmp_path / "family.fasta", rows, length)
+    taken = []
+    for threads in (1, 2):
+        arguments = [str(path), "--threads", str(threads), "-o", str(tmp_path / "map.npz")]
+        measured(arguments)  # compiles what is not yet compiled
+        taken.append(measured(arguments))
+        assert predicted_bytes("plm", rows, length, threads) == pytest.approx(taken[-1], rel=0.15)
+    assert taken[1] - taken[0] < memory._packed(length) / 3
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "length"), [(300, 300), (2500, 60)])
 @pytest.mark.parametrize("option", ["bootstrap", "nulls"])
 @pytest.mark.parametrize("method", ["mi", "mean-field", "plm"])
