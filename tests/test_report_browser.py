@@ -58,11 +58,12 @@ def test_switching_the_method_changes_map_table_and_tally(results, open_page):
 
 
 def test_the_script_and_the_page_agree_on_the_table(results, open_page):
-    scripted = rows(open_page(results / "hairpin" / "report.html")).all_inner_texts()
+    found = rows(open_page(results / "hairpin" / "report.html"))
+    # Not the inner text: rows that are not laid out yet have theirs without what stands between cells
+    scripted = found.evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
     text = (results / "hairpin" / "report.html").read_text()
     assert len(scripted) == LENGTH
-    for row in scripted[:10]:
-        _, i, j = row.split()[:3]
+    for _, i, j, *_ in scripted[:10]:
         assert f"<td>{i}</td><td>{j}</td>" in text
 
 
