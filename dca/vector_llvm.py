@@ -250,14 +250,18 @@ def _mark(context: Any, builder: Any, marks: Any, values: Any) -> Any:
     return builder.gep(_data(context, builder, marks, values[0]), [values[1]])
 
 
+def _set_bit(builder: Any, mark: Any, bit: int) -> Any:
+    """Set a bit of a mark, in one step; the mark as it was before."""
+    return builder.atomic_rmw("or", mark, ir.IntType(32)(bit), "acq_rel")
+
+
 @intrinsic
 def _comes_first(typing: Any, marks: Any, place: Any) -> Any:
     _check(marks, kind=types.int32)
     signature = types.boolean(marks, types.intp)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        one = ir.IntType(32)(1)
-        before = builder.atomic_rmw("or", _mark(context, builder, marks, args), one, "acq_rel")
+        before = _set_bit(builder, _mark(context, builder, marks, args), 1)
         return builder.icmp_unsigned("==", before, before.type(0))
 
     return signature, generate
@@ -269,7 +273,7 @@ def _has_written(typing: Any, marks: Any, place: Any) -> Any:
     signature = types.void(marks, types.intp)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.atomic_rmw("or", _mark(context, builder, marks, args), ir.IntType(32)(2), "acq_rel")
+        _set_bit(builder, _mark(context, builder, marks, args), 2)
         return context.get_dummy_value()
 
     return signature, generate

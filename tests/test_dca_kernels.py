@@ -147,9 +147,8 @@ def sites_of(rng, rows, length, letters):
     objective = _Objective(tokens, weight, PlmSettings(letters=letters))
     given = objective.columns, objective.weights, objective.words, objective._single, model.fields
     plain, by_field = np.empty_like(model.fields), np.empty((length, letters))
-    return (*given, model.couplings, direction.couplings, 0.25, plain, by_field), np.empty_like(
-        model.couplings
-    )
+    given += model.couplings, direction.couplings, 0.25, plain, by_field
+    return given, np.empty_like(model.couplings)
 
 
 @pytest.mark.parametrize(("rows", "length", "letters"), [(9, 6, 4), (60, 40, 21)])
