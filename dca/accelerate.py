@@ -3,7 +3,7 @@
 Kernels are compiled at first use and kept on this machine (`dca.loading`). ``fastmath`` is off unless a
 kernel asks for it: a kernel may ask where its sums are plain reductions of finite numbers, whose order then
 depends on the vector width, so that results agree to rounding and not to the bit across machines. Kernels
-never branch on NaN, raise nothing, and use of numba's runtime only work space (``np.empty`` and its like).
+never branch on NaN, raise nothing, and use of numba's runtime only work space (`dca.space`).
 With ``NUMBA_DISABLE_JIT`` they run as Python.
 
 Threads are Python's: kernels let go of the interpreter lock, and take which part of their outer loop

@@ -37,6 +37,7 @@ from dca.slabs import (
     turn_field,
     turn_slabs,
 )
+from dca.space import shaped, space
 from dca.vector import WIDTH
 from dca.words import Words, shared_words
 
@@ -141,12 +142,15 @@ def _solve_sites(
 ) -> None:
     """Minimise every site; `one` takes J^i_ij and `two` J^j_ij of the pairs i < j, both zero-sum."""
     q = frequencies.shape[1]
-    table = np.empty(table_rows(words, q) * WIDTH, dtype=np.float32)
-    rows = np.empty(rows_at_once(weights.shape[0]) * WIDTH, dtype=np.float32)
+    table = space((table_rows(words, q) * WIDTH,), np.float32)
+    rows = space((rows_at_once(weights.shape[0]) * WIDTH,), np.float32)
     for i in range(lo, hi):
-        slabs = np.zeros((6, columns.shape[0], q * WIDTH), dtype=np.float32)
+        slabs = space((6, columns.shape[0], q * WIDTH), np.float32)
+        every = shaped(slabs, (slabs.size,))
+        for k in range(every.size):
+            every[k] = 0.0
         _fill_curvature(i, frequencies, np.float32(neff), np.float32(2.0 * coupling_penalty), slabs[C])
-        field = np.empty(q)
+        field = space((q,), np.float64)
         for a in range(q):
             field[a] = fields[i, a]
         gradients[i], errors[i] = _solve_site(
@@ -173,7 +177,7 @@ def _fill_curvature(
 ) -> None:
     """Diagonal of the Hessian at J = 0, Neff f_i (1 - f_i) f_j (1 - f_j) + floor; 1 where no coupling is."""
     length, q = frequencies.shape
-    rows = curvature.reshape((-1, q, WIDTH))
+    rows = shaped(curvature, (length, q, WIDTH))
     for j in range(length):
         for b in range(q):
             spread = neff * frequencies[j, b] * (np.float32(1.0) - frequencies[j, b])
@@ -202,7 +206,7 @@ def _solve_site(
 ) -> tuple[int, float]:
     """Minimise one site from `field` (centred) and J = 0; number of gradients and expected relative error."""
     data = (i, letters, weights, words, frequencies, coupling_penalty, field_penalty, work)
-    curvature, by_field, trial, turn = np.empty((4, field.size))
+    curvature, by_field, trial, turn = space((4, field.size), np.float64)
     for a in range(field.size):
         own = float(frequencies[i, a])
         curvature[a] = neff * own * (1.0 - own) + 1.0 + 2.0 * field_penalty
@@ -252,7 +256,7 @@ def _search(
 
     A minimum far from the trial is not trusted: the next trial is made there.
     """
-    share, tried, tried_field = 1.0, 0, np.empty(field.size)
+    share, tried, tried_field = 1.0, 0, space((field.size,), np.float64)
     while True:
         make_trial(slabs, np.float32(step))
         for a in range(field.size):
@@ -275,7 +279,7 @@ def _gradient(
     """Gradient of one site's objective at a centred field and a slab of couplings, penalties included."""
     i, letters, weights, words, frequencies, coupling_penalty, field_penalty, work = data
     q = frequencies.shape[1]
-    plain, single = np.empty(WIDTH, dtype=np.float32), np.empty(q, dtype=np.float32)
+    plain, single = space((WIDTH,), np.float32), space((q,), np.float32)
     for a in range(q):
         single[a] = field[a]
     centred_field(single, slab, frequencies, plain)
@@ -291,10 +295,10 @@ def _centre(
     i: int, frequencies: np.ndarray, by_field: np.ndarray, pull: float, slab: np.ndarray, by_slab: np.ndarray
 ) -> None:
     """Turn a gradient at constant fields into one at constant centred fields; 0 where no coupling is."""
-    q = frequencies.shape[1]
-    values = slab.reshape((-1, q, WIDTH))
-    rows = by_slab.reshape((-1, q, WIDTH))
-    for j in range(rows.shape[0]):
+    length, q = frequencies.shape
+    values = shaped(slab, (length, q, WIDTH))
+    rows = shaped(by_slab, (length, q, WIDTH))
+    for j in range(length):
         for b in range(q):
             for a in range(WIDTH):
                 if j == i or a >= q:
@@ -315,8 +319,8 @@ def _store_zero_sum(
 ) -> None:
     """Write a site's couplings in the zero-sum gauge, where the fields take what they lose."""
     length, q = frequencies.shape
-    rows = slab.reshape((-1, q, WIDTH))
-    by_a, by_b = np.empty(q), np.empty(q)
+    rows = shaped(slab, (length, q, WIDTH))
+    by_a, by_b = space((q,), np.float64), space((q,), np.float64)
     for a in range(q):
         field[a] = centred[a]
     for j in range(length):

@@ -20,6 +20,7 @@ from dca.couplings import Couplings
 from dca.frequencies import site_frequencies
 from dca.kernels import BLOCK, load_slab
 from dca.simulate import _seeds, _uniform
+from dca.space import shaped, space
 from dca.vector import LIMIT, LOG2E, POWERS, WIDTH, gather_rows, scatter_row
 
 GROUP = 8  # columns of a slab that are visited together
@@ -168,7 +169,7 @@ def _load_slabs(lo: int, hi: int, couplings: np.ndarray, slabs: np.ndarray) -> N
     groups = slabs.shape[1]
     q = couplings.shape[1]
     for i in range(lo, hi):
-        rows = slabs[i].reshape((groups * GROUP, q, WIDTH))
+        rows = shaped(slabs[i], (groups * GROUP, q, WIDTH))
         load_slab(i, couplings, couplings, np.float32(0.0), rows)
 
 
@@ -183,7 +184,7 @@ def _conditionals(
 ) -> None:
     """block[n, a] = weight P(a | the other sites of chain n) at one site, for a block of chains."""
     rows = block.shape[0]
-    flat = block.reshape(-1)
+    flat = shaped(block, (block.size,))
     for n in range(rows):
         for a in range(WIDTH):
             block[n, a] = field[a]
@@ -266,8 +267,8 @@ def _sweep(
     letters = slabs.shape[2] // (GROUP * WIDTH)
     size = (chains + shares - 1) // shares
     for k in range(lo, hi):
-        block = np.empty((BLOCK, WIDTH), dtype=np.float32)
-        bits = np.empty(BLOCK * WIDTH, dtype=np.int32)
+        block = space((BLOCK, WIDTH), np.float32)
+        bits = space((BLOCK * WIDTH,), np.int32)
         end = min((k + 1) * size, chains)
         for _ in range(sweeps):
             for i in range(length):
@@ -286,7 +287,7 @@ def _sweep(
 @jit
 def _scatter_block(places: np.ndarray, block: np.ndarray, joint: np.ndarray) -> None:
     """joint[j, x_nj, a] += block[n, a] for all columns j and chains n of a block."""
-    flat = block.reshape(-1)
+    flat = shaped(block, (block.size,))
     for g in range(places.shape[0]):
         part = joint[g]
         for n in range(block.shape[0]):
@@ -309,8 +310,8 @@ def _expect(
     """Add weight times the sums over the chains of P_i(a), and of P_i(a) [x_j = b] in the slabs' layout."""
     chains = columns.shape[1]
     for i in range(lo, hi):
-        block = np.empty((BLOCK, WIDTH), dtype=np.float32)
-        bits = np.empty(BLOCK * WIDTH, dtype=np.int32)
+        block = space((BLOCK, WIDTH), np.float32)
+        bits = space((BLOCK * WIDTH,), np.int32)
         for start in range(0, chains, BLOCK):
             part = block[: min(BLOCK, chains - start)]
             picked = places[:, start : start + part.shape[0]]

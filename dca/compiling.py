@@ -20,16 +20,15 @@ import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.core.runtime.nrtdynmod import _meminfo_struct_type
 from numba.np.arrayobj import make_array, populate_array
 
+from dca import space_llvm, vector_llvm
 from dca.loading import target_machine
-from dca.vector_llvm import OPERATIONS
 
-_ALIGNMENT = 64  # a cache line, and a multiple of every vector's width
+_OPERATIONS = space_llvm.OPERATIONS | vector_llvm.OPERATIONS
 _BYTE = ir.IntType(8).as_pointer()
 _SIZE = ir.IntType(64)
 _CODES = {
@@ -51,7 +50,7 @@ def _compiled(value: Any) -> Any:
     """What numba can compile in the place of a global."""
     if hasattr(value, "dispatcher"):
         return value.dispatcher
-    return OPERATIONS[value] if isinstance(value, FunctionType) and value in OPERATIONS else value
+    return _OPERATIONS.get(value, value) if isinstance(value, FunctionType) else value
 
 
 @global_compiler_lock
@@ -83,10 +82,10 @@ def compile_object(kernel: Any, arguments: tuple[Any, ...], entry: str) -> tuple
     with _not_loaded():
         with _optimised_once():
             kernel.compile(signature)
-        compiled = kernel.overloads[signature]
-        library = compiled.target_context.codegen().create_library(f"entry of {kernel.__name__}")
-        library.add_ir_module(_entry_module(library, compiled, entry))
-        library.add_linking_library(compiled.library)
+            compiled = kernel.overloads[signature]
+            library = compiled.target_context.codegen().create_library(f"entry of {kernel.__name__}")
+            library.add_ir_module(_entry_module(library, compiled, entry))
+            library.add_linking_library(compiled.library)  # which finishes it
         library.finalize()
     module = llvm.parse_assembly(library.get_llvm_str())
     for value in (*module.functions, *module.global_variables):
@@ -165,7 +164,6 @@ def _entry_module(library: Any, compiled: Any, name: str) -> Any:
     context, kinds, result = compiled.target_context, compiled.signature.args, compiled.signature.return_type
     module = library.create_ir_module("entry")
     _define_work_space(module)
-    _define_reshape(module)
     entry = ir.Function(module, ir.FunctionType(ir.IntType(32), [_BYTE, _BYTE]), name)
     builder = ir.IRBuilder(entry.append_basic_block())
     slots = _Slots(context, builder, entry.args[0])
@@ -235,46 +233,11 @@ def _define_work_space(module: Any) -> None:
             module, ir.FunctionType(_BYTE, aligned if "aligned" in name else aligned[:1]), name
         )
         builder = ir.IRBuilder(give.append_basic_block())
-        base = builder.call(malloc, [builder.add(give.args[0], _SIZE(2 * _ALIGNMENT))])
+        base = builder.call(malloc, [builder.add(give.args[0], _SIZE(2 * space_llvm.ALIGNMENT))])
         with builder.if_then(builder.icmp_unsigned("!=", base, _BYTE(None)), likely=True):
-            past = builder.add(builder.ptrtoint(base, _SIZE), _SIZE(2 * _ALIGNMENT - 1))
-            data = builder.inttoptr(builder.and_(past, _SIZE(-_ALIGNMENT)), _BYTE)
+            past = builder.add(builder.ptrtoint(base, _SIZE), _SIZE(2 * space_llvm.ALIGNMENT - 1))
+            data = builder.inttoptr(builder.and_(past, _SIZE(-space_llvm.ALIGNMENT)), _BYTE)
             header = builder.bitcast(base, _meminfo_struct_type.as_pointer())
             for k, value in enumerate((_SIZE(1), _BYTE(None), _BYTE(None), data, give.args[0])):
                 builder.store(value, builder.gep(header, [ir.IntType(32)(0), ir.IntType(32)(k)]))
         builder.ret(base)
-
-
-def _define_reshape(module: Any) -> None:
-    """Strides in C order after ``reshape``: 1, or 0 where the array is not empty and in another order."""
-    flag, sizes = ir.IntType(32), _SIZE.as_pointer()
-    kind = ir.FunctionType(flag, [_SIZE, sizes, sizes, _SIZE, sizes, sizes, _SIZE, flag])
-    function = ir.Function(module, kind, "numba_attempt_nocopy_reshape")
-    count, lengths, strides, new_count, new_lengths, new_strides, itemsize, _ = function.args
-    builder = ir.IRBuilder(function.append_basic_block())
-    stride, in_order = (
-        cgutils.alloca_once_value(builder, itemsize),
-        cgutils.alloca_once_value(builder, flag(1)),
-    )
-
-    def downwards(axes: Any, lengths: Any, visit: Callable[[Any, Any], None]) -> None:
-        builder.store(itemsize, stride)
-        with cgutils.for_range(builder, axes) as loop:
-            axis = builder.sub(builder.sub(axes, loop.index), _SIZE(1))
-            length = builder.load(builder.gep(lengths, [axis]))
-            visit(axis, length)
-            builder.store(builder.mul(builder.load(stride), length), stride)
-
-    def compare(axis: Any, length: Any) -> None:
-        other = builder.icmp_signed("!=", builder.load(builder.gep(strides, [axis])), builder.load(stride))
-        with builder.if_then(builder.and_(other, builder.icmp_signed(">", length, _SIZE(1)))):
-            builder.store(flag(0), in_order)
-
-    downwards(count, lengths, compare)
-    empty = builder.icmp_signed("==", builder.load(stride), _SIZE(0))
-    downwards(
-        new_count,
-        new_lengths,
-        lambda axis, _: builder.store(builder.load(stride), builder.gep(new_strides, [axis])),
-    )
-    builder.ret(builder.or_(builder.load(in_order), builder.zext(empty, flag)))

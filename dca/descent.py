@@ -8,6 +8,7 @@ different pairs are left out. Its inverse is exact and cheap in the bases that m
 import numpy as np
 
 from dca.accelerate import folded, jit
+from dca.space import shaped, space
 from dca.vector import TRIPLE, WIDTH, combine_rows
 
 
@@ -18,7 +19,9 @@ def _curve(
     """out = scale D_i block D_j + floor block."""
     q = block.shape[0]
     factor, ground = np.float32(scale), np.float32(floor)
-    mean = np.zeros(q, dtype=np.float32)
+    mean = space((q,), np.float32)
+    for b in range(q):
+        mean[b] = 0.0
     for a in range(q):
         for b in range(q):
             mean[b] += one[a] * block[a, b]
@@ -123,16 +126,19 @@ def _advance(
     stride, part = np.float32(step), np.float32(share)
     for k in range(lo, hi):
         i = folded(k, length)
-        change, curved = np.empty(q * q, dtype=np.float32), np.empty((q, q), dtype=np.float32)
-        work = np.zeros((2, WIDTH * WIDTH), dtype=np.float32)
+        change, curved = space((q * q,), np.float32), space((q, q), np.float32)
+        work = space((2, WIDTH * WIDTH), np.float32)
+        for c in range(WIDTH * WIDTH):
+            work[0, c] = 0.0
+            work[1, c] = 0.0
         norm, turn, size = 0.0, 0.0, 0.0
         for j in range(i + 1, length):
             p = i * length - i * (i + 1) // 2 + j - i - 1
             point, course, slope, tried = (
-                couplings[p].reshape(-1),
-                direction[p].reshape(-1),
-                gradient[p].reshape(-1),
-                trial[p].reshape(-1),
+                shaped(couplings[p], (q * q,)),
+                shaped(direction[p], (q * q,)),
+                shaped(gradient[p], (q * q,)),
+                shaped(trial[p], (q * q,)),
             )
             for c in range(q * q):
                 point[c] += stride * course[c]
@@ -146,7 +152,7 @@ def _advance(
             norm += _product(slope, tried)
             turn += _product(change, tried)
             _curve(couplings[p], frequencies[i], frequencies[j], scale, floor, curved)
-            size += _product(point, curved.reshape(-1))
+            size += _product(point, shaped(curved, (q * q,)))
         sums[i, 0], sums[i, 1], sums[i, 2] = norm, turn, size
 
 
@@ -175,13 +181,3 @@ def _turn(
                     part += value * gradient[p, a, b]
                 slope += float(part)
         slopes[i] = slope
-
-
-@jit(fastmath=True)
-def _follow(lo: int, hi: int, couplings: np.ndarray, direction: np.ndarray, step: float) -> None:
-    """couplings += step direction, of some pairs."""
-    stride = np.float32(step)
-    for p in range(lo, hi):
-        point, course = couplings[p].reshape(-1), direction[p].reshape(-1)
-        for c in range(point.size):
-            point[c] += stride * course[c]

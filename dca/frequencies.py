@@ -4,13 +4,7 @@ import numpy as np
 
 from data.alphabet import Q
 from dca.accelerate import folded, in_parallel, jit
-
-
-@jit
-def _count_sites(columns: np.ndarray, weights: np.ndarray, counts: np.ndarray) -> None:
-    for i in range(columns.shape[0]):
-        for n in range(columns.shape[1]):
-            counts[i, columns[i, n]] += weights[n]
+from dca.space import shaped, space
 
 
 @jit
@@ -26,9 +20,9 @@ def _count_pairs(
     q = counts.shape[1]
     for k in range(lo, hi):
         i = folded(k, length - 1)
-        tables = np.empty((4, q * q), dtype=np.float32)
-        flat = tables.reshape(-1)
-        one = np.empty(rows, dtype=np.uint32)
+        tables = space((4, q * q), np.float32)
+        flat = shaped(tables, (4 * q * q,))
+        one = space((rows,), np.uint32)
         for n in range(rows):
             one[n] = np.uint32(columns[i, n]) * np.uint32(q)
         for j in range(i + 1, length):
@@ -42,7 +36,7 @@ def _count_pairs(
                 tables[3, one[n + 3] + two[n + 3]] += weights[n + 3]
             for n in range(rows - rows % 4, rows):
                 tables[0, one[n] + two[n]] += weights[n]
-            table = counts[first[i] + j - i - 1].reshape(-1)
+            table = shaped(counts[first[i] + j - i - 1], (q * q,))
             for cell in range(q * q):
                 table[cell] = tables[0, cell] + tables[1, cell] + tables[2, cell] + tables[3, cell]
 
@@ -62,9 +56,7 @@ def site_frequencies(tokens: np.ndarray, weights: np.ndarray, letters: int = Q) 
     float64 [L, letters]
         Rows sum to 1.
     """
-    columns = np.ascontiguousarray(tokens.T)
-    counts = np.zeros((tokens.shape[1], letters))
-    _count_sites(columns, weights.astype(np.float64), counts)
+    counts = np.array([np.bincount(column, weights, letters) for column in tokens.T])
     return counts / counts.sum(axis=1, keepdims=True)
 
 

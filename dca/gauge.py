@@ -4,6 +4,7 @@ import numpy as np
 
 from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings
+from dca.space import space
 
 
 def zero_sum(model: Couplings) -> Couplings:
@@ -42,7 +43,7 @@ def mean_energies(couplings: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
 def _add_means(lo: int, hi: int, couplings: np.ndarray, frequencies: np.ndarray, means: np.ndarray) -> None:
     """Rows of means one by one, so that threads share none: each pair's couplings are read for both sites."""
     length, q = frequencies.shape
-    sums = np.empty(q)
+    sums = space((q,), np.float64)
     for i in range(lo, hi):
         for a in range(q):
             sums[a] = 0.0
@@ -67,7 +68,7 @@ def _add_means(lo: int, hi: int, couplings: np.ndarray, frequencies: np.ndarray,
 def _centre(lo: int, hi: int, couplings: np.ndarray, out: np.ndarray) -> None:
     """out = couplings without the means of their rows and columns."""
     q = couplings.shape[1]
-    over_b, over_a = np.empty(q), np.empty(q)
+    over_b, over_a = space((q,), np.float64), space((q,), np.float64)
     for p in range(lo, hi):
         block = couplings[p]
         for b in range(q):

@@ -13,6 +13,7 @@ compiles for each array assignment the text of an error message, which takes sec
 import numpy as np
 
 from dca.accelerate import folded, jit
+from dca.space import shaped, space
 from dca.vector import (
     LIMIT,
     WIDTH,
@@ -60,7 +61,7 @@ def _columns_of(pairs: int) -> int:
 def centred_field(field: np.ndarray, slab: np.ndarray, frequencies: np.ndarray, out: np.ndarray) -> None:
     """out[a] = field[a] - sum_j sum_b J_ij(a, b) f_j(b), padded by -LIMIT."""
     q = field.shape[0]
-    weigh_rows(out, slab.reshape(-1), frequencies.reshape(-1))
+    weigh_rows(out, shaped(slab, (slab.size,)), shaped(frequencies, (frequencies.size,)))
     for a in range(q):
         out[a] = field[a] - out[a]
     for a in range(q, WIDTH):
@@ -102,17 +103,16 @@ def _scatter(words: Words, batch: int, rows: np.ndarray, lo: int, hi: int, table
 @jit
 def _energies(words: Words, slab: np.ndarray, table: np.ndarray, lo: int, hi: int, sums: np.ndarray) -> None:
     """Row n - lo of sums = sum over all columns of the row of the slab that sequence n picks there."""
-    size = slab.shape[1]
-    flat = slab.reshape(-1)
+    size, edges = slab.shape[1], words.edges
+    flat = shaped(slab, (slab.size,))
     for k in range((hi - lo) * WIDTH):
         sums[k] = 0.0
-    for batch in range(words.edges.shape[0] - 1):
-        first, last = words.edges[batch], words.edges[batch + 1]
-        part = flat[first[0] * size : last[0] * size]
+    for batch in range(edges.shape[0] - 1):
+        part = flat[edges[batch, 0] * size : edges[batch + 1, 0] * size]
         for k in range(part.size):
             table[k] = part[k]
-        shift = (last[0] - first[0]) * (size // WIDTH) - first[2]
-        for run in range(first[1], last[1]):
+        shift = part.size // WIDTH - edges[batch, 2]
+        for run in range(edges[batch, 1], edges[batch + 1, 1]):
             begin, end = words.starts[run], words.starts[run + 1]
             expand_run(table, words.lefts[run], words.rights, begin, end, shift)
         _gather(words, batch, table, lo, hi, sums)
@@ -126,18 +126,18 @@ def _slab_sums(
 
     Those from lo to hi - 1, the first of which is row 0; where lo is not 0 they are added to what is there.
     """
-    size = by_slab.shape[1]
-    flat = by_slab.reshape(-1)
-    for batch in range(words.edges.shape[0] - 1):
-        first, last = words.edges[batch], words.edges[batch + 1]
-        letters = (last[0] - first[0]) * (size // WIDTH)
-        for k in range((letters + last[2] - first[2]) * WIDTH):
+    size, edges = by_slab.shape[1], words.edges
+    flat = shaped(by_slab, (by_slab.size,))
+    for batch in range(edges.shape[0] - 1):
+        part = flat[edges[batch, 0] * size : edges[batch + 1, 0] * size]
+        shift = part.size // WIDTH - edges[batch, 2]
+        for k in range((shift + edges[batch + 1, 2]) * WIDTH):
             table[k] = 0.0
         _scatter(words, batch, rows, lo, hi, table)
-        for run in range(last[1] - 1, first[1] - 1, -1):  # parts come before the words that they are in
+        # From last to first: parts come before the words that they are in
+        for run in range(edges[batch + 1, 1] - 1, edges[batch, 1] - 1, -1):
             begin, end = words.starts[run], words.starts[run + 1]
-            collect_run(table, words.lefts[run], words.rights, begin, end, letters - first[2])
-        part = flat[first[0] * size : last[0] * size]
+            collect_run(table, words.lefts[run], words.rights, begin, end, shift)
         if lo == 0:
             for k in range(part.size):
                 part[k] = table[k]
@@ -158,8 +158,8 @@ def table_rows(words: Words, letters: int) -> int:
     """Rows of the largest batch."""
     most = 0
     for batch in range(words.edges.shape[0] - 1):
-        first, last = words.edges[batch], words.edges[batch + 1]
-        most = max(most, (last[0] - first[0]) * letters + last[2] - first[2])
+        columns = words.edges[batch + 1, 0] - words.edges[batch, 0]
+        most = max(most, columns * letters + words.edges[batch + 1, 2] - words.edges[batch, 2])
     return most
 
 
@@ -201,7 +201,7 @@ def _add_halves(i: int, by_slab: np.ndarray, gradient: np.ndarray, marks: np.nda
     a zero for each pair; without room for them sites come in their order, on one thread.
     """
     length, q = by_slab.shape[0], gradient.shape[1]
-    rows = by_slab.reshape((length, q, WIDTH))
+    rows = shaped(by_slab, (length, q, WIDTH))
     for j in range(length):
         if j == i:
             continue
@@ -241,15 +241,18 @@ def _all_sites(
     gradient takes what they say of the couplings (`_add_halves`).
     """
     length, q = fields.shape
-    table = np.empty(table_rows(words, q) * WIDTH, dtype=np.float32)
-    rows = np.empty(rows_at_once(weights.shape[0]) * WIDTH, dtype=np.float32)
-    slab = np.zeros((length, q * WIDTH), dtype=np.float32)
-    by_slab = np.empty((length, q * WIDTH), dtype=np.float32)
-    field = np.empty(WIDTH, dtype=np.float32)
+    table = space((table_rows(words, q) * WIDTH,), np.float32)
+    rows = space((rows_at_once(weights.shape[0]) * WIDTH,), np.float32)
+    slab = space((length, q * WIDTH), np.float32)
+    by_slab = space((length, q * WIDTH), np.float32)
+    field = space((WIDTH,), np.float32)
+    for j in range(length):
+        for k in range(q * WIDTH):
+            slab[j, k] = 0.0
     for i in range(lo, hi):
         for k in range(q * WIDTH):
             slab[i, k] = 0.0
-        load_slab(i, couplings, direction, np.float32(step), slab.reshape((length, q, WIDTH)))
+        load_slab(i, couplings, direction, np.float32(step), shaped(slab, (length, q, WIDTH)))
         centred_field(fields[i], slab, frequencies, field)
         for a in range(q):
             plain[i, a] = field[a]

@@ -8,6 +8,7 @@ from data.alphabet import GAP
 from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings, square
 from dca.frequencies import pair_frequencies, site_frequencies
+from dca.space import space
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +81,9 @@ def mutual_information(tokens: np.ndarray, weights: np.ndarray, pseudocount: flo
 def _information(lo: int, hi: int, pairs: np.ndarray, information: np.ndarray) -> None:
     q = pairs.shape[1]
     for p in range(lo, hi):
-        one = np.zeros(q)
-        two = np.zeros(q)
+        one, two = space((q,), np.float64), space((q,), np.float64)
+        for a in range(q):
+            one[a], two[a] = 0.0, 0.0
         for a in range(q):
             for b in range(q):
                 one[a] += pairs[p, a, b]
@@ -138,8 +140,8 @@ def _direct_information(
     q = sites.shape[1]
     for p in range(lo, hi):
         one, two = sites[first[p]], sites[second[p]]
-        boltzmann = np.empty((q, q))
-        left, right = np.empty(q), np.empty(q)
+        boltzmann = space((q, q), np.float64)
+        left, right = space((q,), np.float64), space((q,), np.float64)
         largest = couplings[p, 0, 0]
         for a in range(q):
             left[a], right[a] = 1.0 / q, 1.0 / q
@@ -171,7 +173,7 @@ def _direct_information(
 def _rescale(boltzmann: np.ndarray, wanted: np.ndarray, other: np.ndarray, factor: np.ndarray) -> float:
     """factor = wanted / (boltzmann other), scaled to a sum of 1; returns its largest change."""
     q = wanted.shape[0]
-    new = np.empty(q)
+    new = space((q,), np.float64)
     total = 0.0
     for a in range(q):
         reached = 0.0

@@ -252,7 +252,8 @@ class _State:
 
     def _follow(self, step: float) -> None:
         """Move the couplings along the direction."""
-        in_parallel(descent._follow, len(self.couplings), self.couplings, self.direction, step)
+        np.multiply(self.direction, np.float32(step), out=self.trial)  # no kernel to compile for one pass
+        self.couplings += self.trial
 
     def _line_search(self) -> tuple[float, np.ndarray]:
         """Where the slope vanishes, as a share of the trial step, and the trial's gradient by the fields.

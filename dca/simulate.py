@@ -15,6 +15,7 @@ import numpy as np
 
 from dca.accelerate import in_parallel, jit
 from dca.couplings import Couplings, pair_index
+from dca.space import space
 
 AMINO = 20
 _LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -305,8 +306,9 @@ def _update_site(
         table = tables[i, k, row[index[i, k]]]
         for a in range(letters):
             chance[a] += table[a]
-    top = chance.max()
-    total = 0.0
+    top, total = chance[0], 0.0
+    for a in range(1, letters):
+        top = max(top, chance[a])
     for a in range(letters):
         total += np.exp(chance[a] - top)
         chance[a] = total
@@ -331,8 +333,9 @@ def _sweep_chains(
 ) -> None:
     """Gibbs sweeps of each row with its own random numbers."""
     for n in range(lo, hi):
-        state = seeds[n : n + 1].copy()
-        chance = np.empty(fields.shape[1])
+        state = space((1,), np.uint64)
+        state[0] = seeds[n]
+        chance = space((fields.shape[1],), np.float64)
         for _ in range(sweeps):
             for i in range(tokens.shape[1]):
                 _update_site(tokens[n], i, fields, count, index, tables, state, chance)
@@ -351,11 +354,13 @@ def _evolve(
 ) -> None:
     """Fill each node but the first: its parent's row, then updates[node] updates of random sites."""
     length = tokens.shape[1]
-    chance = np.empty(fields.shape[1])
+    chance = space((fields.shape[1],), np.float64)
     for node in range(tokens.shape[0]):
         if node > 0:
-            tokens[node] = tokens[parent[node]]
-        state = seeds[node : node + 1].copy()
+            for i in range(length):
+                tokens[node, i] = tokens[parent[node], i]
+        state = space((1,), np.uint64)
+        state[0] = seeds[node]
         for _ in range(updates[node]):
             i = int(_uniform(state) * length)
             _update_site(tokens[node], i, fields, count, index, tables, state, chance)

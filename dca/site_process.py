@@ -25,6 +25,7 @@ from dca.accelerate import in_parallel, jit
 from dca.frequencies import site_frequencies
 from dca.phylogeny import MOST_REPRESENTATIVES, similarity_tree, timed_tree
 from dca.simulate import Tree, _seeds, _uniform
+from dca.space import space
 
 log = logging.getLogger(__name__)
 
@@ -205,12 +206,15 @@ def _likelihoods(
     """likelihood[i, k]: log probability of column i at rate k, by pruning; gaps are missing letters."""
     letters = profile.shape[1]
     for i in range(lo, hi):
-        part = np.empty((parent.size, letters))
+        part = space((parent.size, letters), np.float64)
         for k in range(rates.size):
-            part[:] = 1.0
+            for node in range(parent.size):
+                for a in range(letters):
+                    part[node, a] = 1.0
             for n in range(leaves.size):
                 if columns[i, n] < letters:
-                    part[leaves[n]] = 0.0
+                    for a in range(letters):
+                        part[leaves[n], a] = 0.0
                     part[leaves[n], columns[i, n]] = 1.0
             total = 0.0
             for node in range(parent.size - 1, -1, -1):
@@ -273,7 +277,8 @@ def _evolve_columns(
     """Each node keeps its parent's letter, or draws one from the site's cumulative profile `ladder`."""
     last = ladder.shape[1] - 1
     for i in range(lo, hi):
-        state = seeds[i : i + 1].copy()
+        state = space((1,), np.uint64)
+        state[0] = seeds[i]
         for node in range(parent.size):
             if parent[node] >= 0 and _uniform(state) < np.exp(-rates[i] * length[node]):
                 columns[i, node] = columns[i, parent[node]]

@@ -16,6 +16,7 @@ from dca.couplings import Couplings
 from dca.gauge import zero_sum
 from dca.maps import apc, frobenius
 from dca.pseudolikelihood import PlmSettings, pseudolikelihood
+from dca.space import space
 from dca.weights import _TILE, _all_within, _comparable, _compare
 
 log = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ def _join_founders(planes: np.ndarray, founders: np.ndarray, allowed: np.uint64,
     The row in question stands behind them, where it stays if it founds a cluster.
     """
     count = 0
-    buffer = np.empty(_TILE, dtype=np.uint64)
+    buffer = space((_TILE,), np.uint64)
     for n in range(cluster.shape[0]):
         for part in range(planes.shape[0]):
             for plane in range(planes.shape[1]):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from dca.accelerate import get_threads, in_parallel, jit
+from dca.space import space
 
 _CHUNKS = 32  # and more where one of them would see more rows than 16 bits count
 _TILE = 256  # sequences whose first planes, 10 kB, fit the first-level cache; fewer hold relatives less often
@@ -161,7 +162,7 @@ def _count_similar(
     """
     chunks, rows = other.shape  # planes are longer, to the end of a cache line
     for chunk in range(lo, hi):
-        buffer = np.empty(_TILE, dtype=np.uint64)
+        buffer = space((_TILE,), np.uint64)
         count = other[chunk]
         for tile in range(0, rows, _TILE):  # outside: its planes stay in the first-level cache for all n
             stop = min(tile + _TILE, rows)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dca.accelerate import jit
+from dca.space import space
 
 SHARE = 0.2  # of N: a node with more words than this is not made
 MOST_ROWS = 10_000  # of a batch, 24 floats each: 1 MB
@@ -138,16 +139,21 @@ def _pair_words(
 ) -> int:
     """Number the different pairs (one[n], two[n]) by their left part; 0 where there is no room for all."""
     rows = one.size
-    first = np.zeros(ones + 1, dtype=np.int64)
+    first, place = space((ones + 1,), np.int64), space((ones,), np.int64)
+    for k in range(ones + 1):
+        first[k] = 0
     for n in range(rows):
         first[one[n] + 1] += 1
     for k in range(ones):
+        place[k] = first[k]
         first[k + 1] += first[k]
-    order, place = np.empty(rows, dtype=np.int64), first.copy()
+    order = space((rows,), np.int64)
     for n in range(rows):
         order[place[one[n]]] = n
         place[one[n]] += 1
-    met, number = np.full(twos, -1, dtype=np.int64), np.empty(twos, dtype=np.int64)
+    met, number = space((twos,), np.int64), space((twos,), np.int64)
+    for k in range(twos):
+        met[k] = -1
     words = 0
     for k in range(ones):
         for t in range(first[k], first[k + 1]):

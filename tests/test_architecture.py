@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from import_closure import imported
 
+from dca.loading import _MACHINERY
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "data": set(),
@@ -22,7 +24,7 @@ ONLY_IN = {
     "pyhmmer": {"data/jackhmmer.py", "data/homology.py"},
     "tenacity": {"data/client.py"},
     "torch": {"nets/", "dca/device.py"},
-    "numba": {"dca/compiling.py", "dca/vector_llvm.py"},
+    "numba": {"dca/compiling.py", "dca/space_llvm.py", "dca/vector_llvm.py"},
     "llvmlite": {"dca/loading.py", "dca/compiling.py", "dca/vector_llvm.py"},
     "gemmi": {
         *("data/structure.py", "data/structure_file.py", "data/assembly.py", "data/header_places.py"),
@@ -107,3 +109,8 @@ def test_adapters_and_rules_stay_thin():
         }
     assert {s.stem for s in scripts} <= rules
     assert len((ROOT / "Snakefile").read_text().splitlines()) <= 60
+
+
+def test_kernels_are_compiled_anew_after_an_edit_of_what_compiles_them():
+    compile_them = {Path(path).stem for path in ONLY_IN["numba"] | ONLY_IN["llvmlite"]}
+    assert compile_them <= set(_MACHINERY)

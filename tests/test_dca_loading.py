@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from dca import accelerate
 from dca.accelerate import jit
+from dca.space import shaped, space
 
 pytestmark = pytest.mark.skipif(accelerate._interpreted, reason="kernels are Python there")
 
@@ -41,15 +42,15 @@ def _add(pair, factor, out):
 @jit
 def _through_work_space(values, out):
     """A copy by way of arrays of a kernel's own, and views of them in other shapes."""
-    space = np.zeros((values.shape[1], values.shape[0]))
+    turned = np.zeros((values.shape[1], values.shape[0]))
     for i in range(values.shape[0]):
         for j in range(values.shape[1]):
-            space[j, i] += values[i, j]
-    flat = np.empty(values.size)
-    cells = space.reshape(-1)
+            turned[j, i] += values[i, j]
+    flat = space((values.size,), np.float64)
+    cells = shaped(turned, (turned.size,))
     for k in range(flat.size):
         flat[k] = cells[k]
-    again = flat.reshape((values.shape[1], values.shape[0]))
+    again = shaped(flat, (values.shape[1], values.shape[0]))
     for i in range(values.shape[0]):
         out[i] = again[:, i].sum()
 
@@ -58,8 +59,8 @@ def _through_work_space(values, out):
 def _aligned(count):
     most = 0
     for k in range(count):
-        space = np.empty(k + 1, dtype=np.float32)
-        most = max(most, space.ctypes.data % 64)
+        one, two = space((k + 1,), np.float32), np.empty((k + 1, 3), dtype=np.int8)
+        most = max(most, one.ctypes.data % 64, two.ctypes.data % 64)
     return most
 
 
@@ -76,7 +77,7 @@ def _three():
 @jit
 def _flat_sum(values):
     total = 0.0
-    for value in values.reshape(-1):
+    for value in shaped(values, (values.size,)):
         total += value
     return total
 
@@ -98,12 +99,22 @@ def _sorted(values):
 
 @jit
 def _reshaped(values, rows, columns):
-    return values.reshape((rows, columns))[rows - 1, columns - 1]
+    return shaped(values, (rows, columns))[rows - 1, columns - 1]
+
+
+@jit
+def _of_rows(first):  # what numba itself does it with is not there
+    return first.reshape((2, 3))[1, 2]
 
 
 @jit
 def _huge(count):
     return np.empty(count)[0]
+
+
+@jit
+def _huge_space(count):
+    return space((count, 1), np.float64)[0, 0]
 
 
 def test_numbers_keep_their_types():
@@ -213,10 +224,12 @@ def test_what_a_kernel_cannot_take_or_use_is_said():
         jit(lambda value: value * factor)
     with pytest.raises(RuntimeError, match=r"_sorted needs \w+ of numba's runtime"):
         _sorted(np.arange(3.0))
-    with pytest.raises(RuntimeError, match=r"_huge failed: no memory for work space"):
-        _huge(2**60)  # more bytes than there are numbers for them
-    with pytest.raises(RuntimeError, match=r"_huge failed: no memory for work space"):
-        _huge(2**57)
+    with pytest.raises(RuntimeError, match=r"_of_rows needs \w+reshape of numba's runtime"):
+        _of_rows(np.arange(6.0))
+    for kernel in (_huge, _huge_space):
+        for count in (2**57, 2**60, 2**61):  # the last two: more bytes than there are numbers for them
+            with pytest.raises(RuntimeError, match=rf"{kernel.__name__} failed: no memory for work space"):
+                kernel(count)
     assert _reshaped(np.arange(6.0), 2, 3) == 5
     with pytest.raises(RuntimeError, match="shapes that do not fit"):
         _reshaped(np.arange(6.0), 2, 4)
