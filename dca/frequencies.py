@@ -56,7 +56,9 @@ def site_frequencies(tokens: np.ndarray, weights: np.ndarray, letters: int = Q) 
     float64 [L, letters]
         Rows sum to 1.
     """
-    counts = np.array([np.bincount(column, weights, letters) for column in tokens.T])
+    counts, share = np.empty((tokens.shape[1], letters)), weights.astype(np.float64)
+    for i in range(len(counts)):
+        counts[i] = np.bincount(tokens[:, i], share, letters)
     return counts / counts.sum(axis=1, keepdims=True)
 
 

@@ -123,7 +123,8 @@ def descend(state: Any, settings: PlmSettings) -> None:
         log.debug("iteration %d: expected relative error %.4f", iteration + 1, error)
         require_number(error)
         if error < settings.tolerance:
-            state.coast()
+            with np.errstate(all="ignore"):
+                state.coast()
             log.info("pseudolikelihood: %d gradients", state.objective.gradients)
             break
     else:
@@ -252,7 +253,7 @@ class _State:
 
     def _follow(self, step: float) -> None:
         """Move the couplings along the direction."""
-        np.multiply(self.direction, np.float32(step), out=self.trial)  # no kernel to compile for one pass
+        np.multiply(self.direction, np.float32(step), out=self.trial)  # done once: not worth a kernel
         self.couplings += self.trial
 
     def _line_search(self) -> tuple[float, np.ndarray]:

@@ -16,4 +16,6 @@ def space(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 def shaped(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The elements of an array in C order, not copied, in another shape of as many."""
+    if not array.flags.c_contiguous or min(shape) < 0:
+        raise ValueError(f"no shape {shape} of an array with strides {array.strides}")
     return array.reshape(shape)

@@ -26,6 +26,17 @@ def _lengths(builder: Any, shape: Any) -> list[Any]:
     return [builder.extract_value(shape, k) for k in range(len(shape.type))]
 
 
+def _product(builder: Any, lengths: list[Any], size: Any) -> tuple[Any, Any]:
+    """What so many elements of a size take, and whether that is no number, or a length is below 0."""
+    wrong = cgutils.false_bit
+    for length in lengths:
+        product = builder.smul_with_overflow(size, length)
+        size = builder.extract_value(product, 0)
+        for sign in (builder.extract_value(product, 1), builder.icmp_signed("<", length, length.type(0))):
+            wrong = builder.or_(wrong, sign)
+    return size, wrong
+
+
 def _array(context: Any, builder: Any, kind: Any, data: Any, memory: Any, lengths: list[Any]) -> Any:
     """An array in C order at a place, within memory whose users numba counts."""
     strides = [_itemsize(context, kind)]
@@ -43,14 +54,8 @@ def _space(typing: Any, shape: Any, dtype: Any) -> Any:
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         lengths = _lengths(builder, args[0])
-        size, too_large = _itemsize(context, kind), cgutils.false_bit
-        for length in lengths:
-            product = builder.smul_with_overflow(size, length)
-            size = builder.extract_value(product, 0)
-            too_large = builder.or_(too_large, builder.extract_value(product, 1))
-        size = builder.select(
-            too_large, size.type(-(2**62)), size
-        )  # as a size without sign more than there is
+        size, wrong = _product(builder, lengths, _itemsize(context, kind))
+        size = builder.select(wrong, size.type(-(2**62)), size)  # without a sign more than there is
         memory = context.nrt.meminfo_alloc_aligned(builder, size, ALIGNMENT)  # raises where there is none
         pointer = context.get_data_type(kind.dtype).as_pointer()
         data = builder.bitcast(context.nrt.meminfo_data(builder, memory), pointer)
@@ -63,14 +68,13 @@ def _space(typing: Any, shape: Any, dtype: Any) -> Any:
 def _shaped(typing: Any, array: Any, shape: Any) -> Any:
     if not array.is_c_contig:
         raise numba.TypingError(f"expected an array in C order, got {array}")
-    kind = types.Array(array.dtype, shape.count, "C")
+    kind = array.copy(ndim=shape.count, layout="C")  # and as writeable and aligned as it is
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         own, lengths = make_array(array)(context, builder, args[0]), _lengths(builder, args[1])
-        size = lengths[0]
-        for length in lengths[1:]:
-            size = builder.mul(size, length)
-        with builder.if_then(builder.icmp_signed("!=", size, own.nitems), likely=False):
+        count, wrong = _product(builder, lengths, lengths[0].type(1))
+        wrong = builder.or_(wrong, builder.icmp_signed("!=", count, own.nitems))
+        with builder.if_then(wrong, likely=False):
             context.call_conv.return_user_exc(builder, ValueError, ("another number of elements",))
         other = _array(context, builder, kind, own.data, own.meminfo, lengths)
         return impl_ret_borrowed(context, builder, kind, other)

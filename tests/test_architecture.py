@@ -114,3 +114,4 @@ def test_adapters_and_rules_stay_thin():
 def test_kernels_are_compiled_anew_after_an_edit_of_what_compiles_them():
     compile_them = {Path(path).stem for path in ONLY_IN["numba"] | ONLY_IN["llvmlite"]}
     assert compile_them <= set(_MACHINERY)
+    assert all((ROOT / "dca" / f"{name}.py").exists() for name in _MACHINERY)

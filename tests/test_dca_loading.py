@@ -103,6 +103,11 @@ def _reshaped(values, rows, columns):
 
 
 @jit
+def _written(values):
+    shaped(values, (3, 2))[0, 0] = 1.0
+
+
+@jit
 def _of_rows(first):  # what numba itself does it with is not there
     return first.reshape((2, 3))[1, 2]
 
@@ -227,9 +232,22 @@ def test_what_a_kernel_cannot_take_or_use_is_said():
     with pytest.raises(RuntimeError, match=r"_of_rows needs \w+reshape of numba's runtime"):
         _of_rows(np.arange(6.0))
     for kernel in (_huge, _huge_space):
-        for count in (2**57, 2**60, 2**61):  # the last two: more bytes than there are numbers for them
+        for count in (2**57, 2**60, 2**61, -1):  # 2^60 and more: more bytes than there are numbers for them
             with pytest.raises(RuntimeError, match=rf"{kernel.__name__} failed: no memory for work space"):
                 kernel(count)
     assert _reshaped(np.arange(6.0), 2, 3) == 5
-    with pytest.raises(RuntimeError, match="shapes that do not fit"):
-        _reshaped(np.arange(6.0), 2, 4)
+    for rows, columns in ((2, 4), (-2, -3), (2**32, 2**32 + 3)):
+        with pytest.raises(RuntimeError, match="shapes that do not fit"):
+            _reshaped(np.arange(6.0), rows, columns)
+    with pytest.raises(Exception, match="expected an array in C order"):
+        _reshaped(np.arange(12.0)[::2], 2, 3)
+    fixed = np.arange(6.0)
+    fixed.flags.writeable = False
+    with pytest.raises(Exception, match="readonly"):
+        _written(fixed)
+
+
+@pytest.mark.parametrize(("values", "shape"), [(np.arange(12.0)[::2], (2, 3)), (np.arange(6.0), (-1, 3))])
+def test_other_shapes_in_python_are_as_strict(values, shape):
+    with pytest.raises(ValueError, match=r"no shape \("):
+        shaped(values, shape)
