@@ -44,6 +44,11 @@ def jit(function: Callable[..., Any] | None = None, *, fastmath: bool = False) -
     return decorate if function is None else decorate(function)
 
 
+def compiles() -> bool:
+    """Whether kernels are compiled, and not run as Python."""
+    return not _interpreted
+
+
 def set_threads(threads: int) -> None:
     """Let kernels use `threads` threads, at least one and no more than the machine has."""
     global _threads

@@ -25,10 +25,10 @@ from numba.core.registry import cpu_target
 from numba.core.runtime.nrtdynmod import _meminfo_struct_type
 from numba.np.arrayobj import make_array, populate_array
 
-from dca import space_llvm, vector_llvm
+from dca import space_llvm, tile_llvm, vector_llvm
 from dca.loading import target_machine
 
-_OPERATIONS = space_llvm.OPERATIONS | vector_llvm.OPERATIONS
+_OPERATIONS = space_llvm.OPERATIONS | vector_llvm.OPERATIONS | tile_llvm.OPERATIONS
 _BYTE = ir.IntType(8).as_pointer()
 _SIZE = ir.IntType(64)
 _CODES = {

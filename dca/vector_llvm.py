@@ -157,8 +157,8 @@ def _collect_run(typing: Any, table: Any, left: Any, rights: Any, lo: Any, hi: A
     return signature, generate
 
 
-def _exponential(builder: Any, value: Any) -> Any:
-    """Vector of exp(value), value held within +-LIMIT."""
+def exponential(builder: Any, value: Any) -> Any:
+    """Eight exp(value), value held within +-LIMIT."""
     for bound, sign in ((-LIMIT, "<"), (LIMIT, ">")):
         value = builder.select(builder.fcmp_ordered(sign, value, _same(bound)), _same(bound), value)
     scaled = builder.fmul(value, _same(LOG2E))
@@ -183,7 +183,7 @@ def _residual_row(typing: Any, out: Any, at: Any, field: Any, letter: Any, weigh
         row = _vectors(builder, data, args[1])
         own = _load(builder, _vectors(builder, _data(context, builder, field, args[2]), args[1].type(0)))
         energies = _add(builder, _load(builder, row), own)
-        factors = [_exponential(builder, energy) for energy in energies]
+        factors = [exponential(builder, energy) for energy in energies]
         total = builder.fadd(builder.fadd(factors[0], factors[1]), factors[2])
         for half in (4, 2, 1):  # the sum of the lanes, in all lanes
             turned = ir.Constant(_WORDS, [(lane + half) % _LANES for lane in range(_LANES)])

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dca.tile import RESULTS
+from nets.convolution import ADD, STORE_POSITIVE, Filters, convolve, fits, normalise
 from nets.memory import TRUNK_PIXELS
 from nets.model import Block, Refiner
 from nets.triangle import Triangle
@@ -37,10 +39,20 @@ def stream_trunk(model: Refiner, x: Tensor, strip_pixels: int = TRUNK_PIXELS) ->
     margin = 1 + max(model.config.dilations)
     # Rows of zeros above and below the map stand for what the convolutions see outside
     y = x.new_zeros((1, height + 2 * margin, width, x.shape[3]))
+    middle = y[:, margin : margin + height]
     for number, block in enumerate(model.blocks):
         assert isinstance(block, Block)
-        _normalise(block, x, y[:, margin : margin + height], rows)
-        _convolve(block, x, y, margin, rows)
+        filtered = fits(block.first) and fits(block.second)
+        if filtered:
+            normalise(x[0], block.norm.norm, middle[0])
+        else:
+            _normalise(block, x, middle, rows)
+        if block.pool is not None:
+            _add_context(block, middle, rows)
+        if filtered:
+            _convolve_filtered(block, x[0], middle[0], rows)
+        else:
+            _convolve(block, x, y, margin, rows)
         if triangle := model.triangle(number):
             _triangulate(triangle, x, y, max(1, rows // 2))  # a strip takes twice the memory there
             y[:, :margin], y[:, margin + height :] = 0, 0
@@ -51,20 +63,18 @@ def stream_trunk(model: Refiner, x: Tensor, strip_pixels: int = TRUNK_PIXELS) ->
 
 
 def _normalise(block: Block, x: Tensor, y: Tensor, rows: int) -> None:
-    """Write what the block's convolutions see of the map `x` into `y`, both [1, L, W, C]."""
-    along, across = [], torch.zeros_like(x[:, 0])
+    """Write what is above 0 of the map `x`, normalised, into `y`, both [1, L, W, C]."""
     for part, out in zip(x.split(rows, dim=1), y.split(rows, dim=1), strict=True):
         torch.clamp_min(block.norm.norm(part), 0, out=out)
-        if block.pool is not None:
-            along.append(out.mean(dim=2))
-            across += out.sum(dim=1)
-    if block.pool is None:
-        return
-    means = torch.cat(along, dim=1), across / x.shape[1]
+
+
+def _add_context(block: Block, y: Tensor, rows: int) -> None:
+    """Add to each pixel of `y`, [1, L, W, C], what the averages along its row and its column say."""
+    means = y.mean(dim=2), y.mean(dim=1)
     of_rows, of_cols = block.context(*(mean.transpose(1, 2) for mean in means))
     of_rows, of_cols = of_rows.permute(0, 2, 3, 1), of_cols.permute(0, 2, 3, 1)  # [1, L, 1, C], [1, 1, W, C]
-    for out, own in zip(y.split(rows, dim=1), of_rows.split(rows, dim=1), strict=True):
-        out += own + of_cols
+    for part, own in zip(y.split(rows, dim=1), of_rows.split(rows, dim=1), strict=True):
+        part += own + of_cols
 
 
 def _triangulate(triangle: Triangle, x: Tensor, room: Tensor, rows: int) -> None:
@@ -87,6 +97,25 @@ def _triangulate(triangle: Triangle, x: Tensor, room: Tensor, rows: int) -> None
         third = triangle.out(triangle.inner(third.T))
         opened = triangle.gate(triangle.norm(x[0, part])).sigmoid_()
         x[0, part] += opened.mul_(third.view_as(opened))
+
+
+def _convolve_filtered(block: Block, x: Tensor, y: Tensor, rows: int) -> None:
+    """Add the block's convolutions of `y` to the map `x`, both [L, W, C], by minimal filtering."""
+    height, width, channels = x.shape
+    first, second = Filters(block.first), Filters(block.second)
+    tall = RESULTS * first.step  # so high are the tiles of the first
+    rows = max(1, rows // tall) * tall
+    # Between the two: a strip below the last two rows of the one before, which the second still has to see
+    room = x.new_empty((2 + min(rows, height), width, channels))
+    places = room.numpy()  # threads of torch, once called, wait for more at the cost of those that work here
+    places[:2] = 0
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        convolve(y, first, room[2:], STORE_POSITIVE, start, stop)
+        begin, end = max(start - 1, 0), stop if stop == height else stop - 1
+        above = 2 - start  # row r of the map is row r + above of the strip
+        convolve(room[: stop + above], second, x[begin:], ADD, begin + above, end + above)
+        places[:2] = places[stop - start : stop + above]
 
 
 def _convolve(block: Block, x: Tensor, y: Tensor, margin: int, rows: int) -> None:

@@ -17,15 +17,25 @@ PACKAGES = {
     "workflow": {"data", "dca", "nets", "report"},
 }
 MAY_IMPORT_DCA = {
-    f"nets/{name}.py" for name in ("features", "device_features", "experts", "memory", "chain", "__main__")
+    f"nets/{name}.py"
+    for name in (
+        "features",
+        "device_features",
+        "experts",
+        "memory",
+        "chain",
+        "convolution",
+        "stream",
+        "__main__",
+    )
 }
 ONLY_IN = {
     "httpx": {"data/client.py"},
     "pyhmmer": {"data/jackhmmer.py", "data/homology.py"},
     "tenacity": {"data/client.py"},
     "torch": {"nets/", "dca/device.py"},
-    "numba": {"dca/compiling.py", "dca/space_llvm.py", "dca/vector_llvm.py"},
-    "llvmlite": {"dca/loading.py", "dca/compiling.py", "dca/vector_llvm.py"},
+    "numba": {"dca/compiling.py", "dca/space_llvm.py", "dca/tile_llvm.py", "dca/vector_llvm.py"},
+    "llvmlite": {"dca/loading.py", "dca/compiling.py", "dca/tile_llvm.py", "dca/vector_llvm.py"},
     "gemmi": {
         *("data/structure.py", "data/structure_file.py", "data/assembly.py", "data/header_places.py"),
         *("data/models.py", "data/numbering.py", "data/backbone.py"),
