@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import filtering
 from dca import accelerate
 from dca.accelerate import get_threads, set_threads
 from nets import experts, stream
+from nets.checkpoint import save_weights
 from nets.config import RefinerConfig
 from nets.convolution import ADD, STORE, STORE_POSITIVE, Filters, convolve, fits, normalise, rectify
 from nets.experts import TrRosetta
 from nets.model import Refiner
+from nets.probability import IDENTITY
 
 CHANNELS = 16
 
@@ -183,3 +186,32 @@ def test_filters_do_not_change_the_layer():
     assert filters.panels.size == 36 * CHANNELS**2
     for name, value in given_layer.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+def test_the_benchmark_compares_both_ways(tmp_path, capsys):
+    config = RefinerConfig(channels=CHANNELS, blocks=2)
+    torch.manual_seed(4)
+    path = tmp_path / "small.safetensors"
+    save_weights(path, Refiner(config).state_dict(), config, [list(row) for row in IDENTITY], {})
+    given_weights = ["--weights", str(path), "--lengths", "13", "--threads", "1", "--repeats", "1"]
+    assert filtering.main(given_weights) == 0
+    numbers = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
+    assert numbers[:3] == ["13", "1", "1"]
+    assert float(numbers[-1]) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("rows", "channels", "first", "stop"),
+    [(9, CHANNELS, 0, 10), (9, CHANNELS, 3, 3), (4, CHANNELS, 0, 5), (9, 2 * CHANNELS, 0, 9)],
+)
+def test_what_does_not_fit_is_refused(rows, channels, first, stop):
+    out = torch.zeros(rows, 7, channels)
+    with pytest.raises(ValueError, match="do not fit"):
+        convolve(torch.zeros(9, 7, CHANNELS), Filters(layer()), out, STORE, first, stop)
+    assert not out.any()
+
+
+def test_filters_of_other_channels_are_refused():
+    x = torch.zeros(9, 7, CHANNELS)
+    with pytest.raises(ValueError, match="filters of 32 channels for a map of 16"):
+        convolve(x, Filters(layer(32)), torch.zeros_like(x))
