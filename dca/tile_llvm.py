@@ -126,8 +126,9 @@ def _lanes(builder: Any, count: Any) -> Any:
     return cgutils.for_range_slice(builder, count.type(0), count, count.type(LANES))
 
 
-def _most(builder: Any, one: Any, two: Any) -> Any:
-    return builder.select(builder.fcmp_ordered(">", one, two), one, two)
+def _at_least(builder: Any, value: Any, least: Any) -> Any:
+    """The greater of two; what is no number stays so."""
+    return builder.select(builder.fcmp_ordered("<", value, least), least, value)
 
 
 def _splat(builder: Any, value: Any) -> Any:
@@ -150,7 +151,7 @@ def _write_row(
         with _lanes(builder, args[6]) as (lane, _):
             value = _load(builder, origin, builder.add(args[3], lane))
             value = builder.fadd(value, _load(builder, shifts, lane))
-            _store(builder, _most(builder, value, floor), target, builder.add(args[1], lane))
+            _store(builder, _at_least(builder, value, floor), target, builder.add(args[1], lane))
         return context.get_dummy_value()
 
     return signature, generate
@@ -239,8 +240,6 @@ def _normalise_row(
         target, origin, scales, shifts = (_data(context, builder, args[k]) for k in (0, 2, 4, 5))
         zero, count = _same(0.0), args[7]
         total, squares = (cgutils.alloca_once_value(builder, zero) for _ in range(2))
-        for place in (total, squares):  # the first may stand in a loop
-            builder.store(zero, place)
         with _lanes(builder, count) as (lane, _):
             value = _load(builder, origin, builder.add(args[3], lane))
             builder.store(builder.fadd(builder.load(total), value), total)
@@ -257,7 +256,7 @@ def _normalise_row(
             rest = builder.fsub(_load(builder, origin, builder.add(args[3], lane)), mean)
             value = builder.fmul(builder.fmul(rest, factor), _load(builder, scales, lane), flags=_FUSED)
             value = builder.fadd(value, _load(builder, shifts, lane), flags=_FUSED)
-            _store(builder, _most(builder, value, zero), target, builder.add(args[1], lane))
+            _store(builder, _at_least(builder, value, zero), target, builder.add(args[1], lane))
         return context.get_dummy_value()
 
     return signature, generate

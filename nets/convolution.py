@@ -16,6 +16,7 @@ from dca import accelerate
 from dca.accelerate import in_parallel, jit
 from dca.space import space
 from dca.tile import (
+    LANES,
     PANEL,
     POINTS,
     RESULTS,
@@ -34,6 +35,12 @@ from dca.tile import (
 _BATCH = 8 * TOGETHER  # tiles at a time: their products stay near the processor
 _EACH = POINTS * POINTS
 STORE, STORE_POSITIVE, ADD = 0, 1, 2  # what becomes of the results: a rectified linear unit, or a sum
+
+
+def use_threads(threads: int) -> None:
+    """Let torch and the kernels use so many threads."""
+    torch.set_num_threads(threads)
+    accelerate.set_threads(threads)
 
 
 class Filters:
@@ -99,6 +106,8 @@ def convolve(
     stop = height if stop is None else stop
     if not (0 <= first < stop <= height and stop - first <= len(out) and out.shape[1:] == (width, channels)):
         raise ValueError(f"rows {first} to {stop} of {tuple(source.shape)} do not fit {tuple(out.shape)}")
+    if source.data_ptr() == out.data_ptr() or mode not in (STORE, STORE_POSITIVE, ADD):
+        raise ValueError(f"a map into itself, or mode {mode}")
     if channels != filters.bias.size:
         raise ValueError(f"filters of {filters.bias.size} channels for a map of {channels}")
     tiles = _tiles(first, stop, width, filters.step)
@@ -119,7 +128,9 @@ def normalise(source: Tensor, norm: nn.LayerNorm, out: Tensor) -> None:
     norm : torch.nn.LayerNorm
         Over C channels.
     """
-    height, width = source.shape[:2]
+    height, width, channels = source.shape
+    if out.shape != source.shape or norm.weight.numel() != channels or channels % LANES:
+        raise ValueError(f"a norm of {norm.weight.numel()} from {tuple(source.shape)} to {tuple(out.shape)}")
     scale, shift = norm.weight.detach().numpy(), norm.bias.detach().numpy()
     in_parallel(
         _normalise_rows, height,
@@ -144,6 +155,13 @@ def rectify(
         Whether the normalised map is added to what is in `out` before.
     """
     height, width, channels = source.shape
+    if (
+        out.shape != source.shape
+        or weight.numel() != channels
+        or bias.numel() != channels
+        or channels % LANES
+    ):
+        raise ValueError(f"a norm of {weight.numel()} from {tuple(source.shape)} to {tuple(out.shape)}")
     flat, target = source.view(-1).numpy(), out.view(-1).numpy()
     ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
     sums = np.empty((height, channels), np.float32)  # of each row: the same for any number of threads
@@ -228,7 +246,7 @@ def _normalise_rows(
         normalise_row(out, place, source, place, scale, shift, small, channels)
 
 
-@jit(fastmath=True)
+@jit
 def _convolve_batches(
     lo: int, hi: int, source: Any, height: int, width: int, tiles: Any, step: int, panels: Any, bias: Any,
     mode: int, out: Any, first: int, stop: int,
@@ -254,7 +272,7 @@ def _convolve_batches(
         _gather(products, tiles, begin, count, step, bias, mode, out, width, first, stop)
 
 
-@jit(fastmath=True)
+@jit
 def _spread(
     source: Any, height: int, width: int, tiles: Any, begin: int, count: int, step: int, channels: int,
     inputs: Any,
@@ -289,7 +307,7 @@ def _spread(
             spread_six(inputs, at, _BATCH * channels, half, u * POINTS * channels, channels, channels)
 
 
-@jit(fastmath=True)
+@jit
 def _gather(
     products: Any, tiles: Any, begin: int, count: int, step: int, bias: Any, mode: int, out: Any, width: int,
     first: int, stop: int,

@@ -69,7 +69,7 @@ class TrRosetta(nn.Module):
     def trunk(self, x: Tensor) -> Tensor:
         """What follows the first convolution: [n, C, L, L] -> [n, 37, L, L]."""
         x = functional.elu(self.first_block[1](x), inplace=True)
-        learns = self.training or torch.is_grad_enabled()
+        learns = torch.is_grad_enabled() or any(module.training for module in self.modules())
         if len(x) == 1 and not learns and all(fits(one) and fits(two) for one, _, two, _ in self._blocks()):
             x = self._filtered(x)
         else:

@@ -28,7 +28,8 @@ def prediction_bytes(length: int, config: RefinerConfig) -> int:
     if config.architecture == "trrosetta":  # whole maps: ten copies of the trunk's, three of its 37 bins
         held += Q**2 // 2 * length**2 + 4 * (9 * config.channels + 111) * length**2
     maps = 4 * config.channels * length**2
-    passing = 12 * config.channels * min(length**2, TRUNK_PIXELS + 40 * length)
+    rows = max(40, 4 * max(config.dilations) + 8)  # of tiles, or around a strip
+    passing = 12 * config.channels * min(length**2 + rows * length, TRUNK_PIXELS + rows * length)
     work = max(maps + strip, 2 * maps + passing, chain_bytes(length, config.bins))
     return INTERPRETER + LLVM + TORCH + weights_bytes(config) + held + 16 * config.bins * length**2 + work
 

@@ -14,6 +14,7 @@ from data.store import open_arrays, save_arrays
 from nets.card import acquaintance, closest, published_by
 from nets.chain import with_chain
 from nets.checkpoint import Loaded, choose_device, load_refiner
+from nets.convolution import use_threads
 from nets.dataset import cut_pixels
 from nets.features import Features, compute_features
 from nets.memory import STRIP_PIXELS, prediction_bytes
@@ -163,7 +164,7 @@ def refine_file(
         else what `nets.relatives.search_families` finds by sequence. ``published`` says what the weights have
         from published networks, see `nets.card.published`.
     """
-    torch.set_num_threads(threads)
+    use_threads(threads)
     paths = [refiner] if isinstance(refiner, str) else list(refiner)
     members = [load_refiner(path, choose_device(device)) for path in paths]
     with open_arrays(alignment) as arrays:  # not its names, which may be larger than all the rest

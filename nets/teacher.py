@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from data.errors import CovarionError
 from data.mapped import map_arrays
 from data.registry import find_package_file
 from data.store import open_arrays, save_arrays, sha256
+from nets.convolution import use_threads
 from nets.experts import DISTANCE_BINS, TRROSETTA_FILE, bin_groups, trrosetta
 
 ARRAY = "teacher"  # of soft labels, in a file of their own and in a shard
@@ -72,7 +72,7 @@ def ask_about(
     if _is_current(Path(out), said):
         logger.info("%s is current", out)
         return
-    torch.set_num_threads(threads)
+    use_threads(threads)
     logger.info("%s: %d columns of %d sequences", alignment, tokens.shape[1], tokens.shape[0])
     save_labels(out, trrosetta(tokens), **said, licence=origin.get("licence", ""))
 

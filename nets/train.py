@@ -19,6 +19,7 @@ from nets.calibrate import fit_calibration, fit_chain, tuning_scores
 from nets.captured import CapturedStep
 from nets.checkpoint import Loaded, choose_device, load_refiner, save_weights
 from nets.config import PAIR_MAPS, TRROSETTA_MAPS, RefinerConfig, TrainConfig, as_metadata, from_metadata
+from nets.convolution import use_threads
 from nets.dataset import Example, by_cluster, check_examples, example_at, random_crop
 from nets.group import Group
 from nets.identity import run_identity
@@ -374,15 +375,14 @@ def train_refiner(
         SIGTERM, SIGUSR1 or the time came first; the next call goes on from there.
     """
     limit = time.monotonic() + 60 * minutes if minutes else math.inf
-    torch.set_num_threads(threads)
+    use_threads(threads)
     begun, device = load_refiner(start) if start else None, choose_device(device)
     config = from_metadata(RefinerConfig, (as_metadata(begun.model.config) if begun else {}) | model)
     run = from_metadata(TrainConfig, settings)
     examples: list[Any] = [Example(**entry) for entry in files]
     if run.live_every:
         examples = [LiveExample.of(example, device, config.pair_maps) for example in examples]
-    folder = Path(out).parent
-    trainer = Trainer(examples, config, run, folder, device, begun, readers, group)
+    trainer = Trainer(examples, config, run, folder := Path(out).parent, device, begun, readers, group)
     with Interrupt() as interrupt:
         if not trainer.run(limit, lambda: interrupt.name):
             raise TrainingStopped(

@@ -13,7 +13,7 @@ from torch.nn import functional
 from benchmarks import filtering
 from dca import accelerate
 from dca.accelerate import get_threads, set_threads
-from nets import experts, stream
+from nets import convolution, experts, stream
 from nets.checkpoint import save_weights
 from nets.config import RefinerConfig
 from nets.convolution import ADD, STORE, STORE_POSITIVE, Filters, convolve, fits, normalise, rectify
@@ -71,7 +71,7 @@ def test_any_map_as_torch_does(height, width, dilation, channels, mode, seed):
 def test_some_rows_and_no_others(first, rows, dilation):
     stop = min(first + rows, 21)
     given_layer, x = layer(dilation=dilation), torch.randn(21, 13, CHANNELS)
-    out = torch.full((21, 13, CHANNELS), 7.0)
+    out = torch.full((24, 13, CHANNELS), 7.0)
     convolve(x, Filters(given_layer), out[2:], STORE, first, stop)
     close(out[2 : 2 + stop - first], by_torch(given_layer, x)[first:stop])
     assert (out[:2] == 7).all()
@@ -80,7 +80,7 @@ def test_some_rows_and_no_others(first, rows, dilation):
 
 def test_any_number_of_threads_gives_the_same_bits():
     given_layer, x, before = layer(dilation=2), torch.randn(70, 65, CHANNELS), get_threads()
-    maps, norms = [], []
+    maps, norms, layers = [], [], []
     try:
         for threads in (1, 2):
             set_threads(threads)
@@ -88,9 +88,12 @@ def test_any_number_of_threads_gives_the_same_bits():
             convolve(x, Filters(given_layer), maps[-1])
             norms.append(torch.empty_like(x))
             rectify(x, torch.ones(CHANNELS), torch.zeros(CHANNELS), 1e-6, norms[-1])
+            layers.append(torch.empty_like(x))
+            normalise(x, nn.LayerNorm(CHANNELS), layers[-1])
     finally:
         set_threads(before)
     assert torch.equal(*maps)
+    assert torch.equal(*layers)
     assert torch.equal(*norms)
 
 
@@ -137,7 +140,7 @@ def test_other_convolutions_are_left_to_torch(other):
     assert not fits(other)
 
 
-@pytest.mark.parametrize("rows", [1, 4, 11, 64])
+@pytest.mark.parametrize("rows", [1, 4, 11, 22, 64])
 @pytest.mark.parametrize("dilations", [(1, 2, 4), (3,)])
 def test_the_trunk_is_that_of_torch(rows, dilations, monkeypatch):
     """Strips of any height, context of whole maps and triangles."""
@@ -161,10 +164,17 @@ def test_the_trunk_is_that_of_torch(rows, dilations, monkeypatch):
 def test_published_networks_are_those_of_torch(monkeypatch):
     torch.manual_seed(2)
     network = TrRosetta(blocks=6).eval()
+    for name, parameter in network.named_parameters():
+        if parameter.ndim == 1 and name.startswith("layers"):  # norms that no other can stand for
+            nn.init.normal_(parameter, 1, 0.3)
     x = torch.randn(1, 526, 19, 19).contiguous(memory_format=torch.channels_last)
+    called, plain = [], TrRosetta._filtered
+    monkeypatch.setattr(TrRosetta, "_filtered", lambda self, x: (called.append(1), plain(self, x))[1])
     found = network(x)
+    assert called == [1]
     monkeypatch.setattr(experts, "fits", lambda given: False)
     torch.testing.assert_close(found, network(x), rtol=1e-4, atol=1e-4)
+    assert called == [1]
 
 
 def test_published_networks_learn_and_drop_out_by_torch(monkeypatch):
@@ -172,6 +182,8 @@ def test_published_networks_learn_and_drop_out_by_torch(monkeypatch):
     network = TrRosetta(blocks=1)
     x = torch.randn(1, 526, 9, 9)
     network.train()(x)  # without gradients, but with dropout
+    network.eval().layers[0][3].train()
+    network(x)
     network.eval()(torch.cat([x, x]))
     with torch.enable_grad():
         network(x).sum().backward()
@@ -188,16 +200,23 @@ def test_filters_do_not_change_the_layer():
         assert torch.equal(value, before[name])
 
 
-def test_the_benchmark_compares_both_ways(tmp_path, capsys):
+def test_the_benchmark_compares_both_ways(tmp_path, capsys, monkeypatch):
     config = RefinerConfig(channels=CHANNELS, blocks=2)
     torch.manual_seed(4)
     path = tmp_path / "small.safetensors"
-    save_weights(path, Refiner(config).state_dict(), config, [list(row) for row in IDENTITY], {})
+    model = Refiner(config)
+    for block in model.blocks:  # fresh ones change nothing
+        nn.init.normal_(block.second.weight, std=0.1)
+    save_weights(path, model.state_dict(), config, [list(row) for row in IDENTITY], {})
     given_weights = ["--weights", str(path), "--lengths", "13", "--threads", "1", "--repeats", "1"]
     assert filtering.main(given_weights) == 0
     numbers = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
     assert numbers[:3] == ["13", "1", "1"]
     assert float(numbers[-1]) < 1e-4
+    monkeypatch.setattr(convolution, "WEIGHTS", 1.1 * convolution.WEIGHTS)
+    assert filtering.main(given_weights) == 0
+    numbers = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
+    assert float(numbers[-1]) > 1e-4
 
 
 @pytest.mark.parametrize(
@@ -215,3 +234,39 @@ def test_filters_of_other_channels_are_refused():
     x = torch.zeros(9, 7, CHANNELS)
     with pytest.raises(ValueError, match="filters of 32 channels for a map of 16"):
         convolve(x, Filters(layer(32)), torch.zeros_like(x))
+
+
+def test_what_is_no_number_stays_so():
+    given_layer, x = layer(), torch.randn(9, 7, CHANNELS)
+    x[4, 3, 5] = np.nan
+    lost = ~by_torch(given_layer, x).isfinite()
+    assert lost[3:6, 2:5].all()
+    for mode in (STORE, STORE_POSITIVE):
+        out = torch.zeros_like(x)
+        convolve(x, Filters(given_layer), out, mode)
+        assert out[lost].isnan().all()
+    normalise(x, nn.LayerNorm(CHANNELS), out)
+    assert out[4, 3].isnan().all()
+    assert out.isnan().sum() == CHANNELS
+    rectify(x, torch.ones(CHANNELS), torch.zeros(CHANNELS), 1e-6, out)
+    assert out[..., 5].isnan().all()
+    assert out.isnan().sum() == out[..., 5].numel()
+
+
+@pytest.mark.parametrize("shape", [(9, 7, 8), (8, 7, CHANNELS), (9, 6, CHANNELS)])
+def test_norms_of_other_maps_are_refused(shape):
+    x, out, ones = torch.zeros(9, 7, CHANNELS), torch.zeros(shape), torch.ones(CHANNELS)
+    with pytest.raises(ValueError, match="a norm of 16 from"):
+        normalise(x, nn.LayerNorm(CHANNELS), out)
+    with pytest.raises(ValueError, match="a norm of 16 from"):
+        rectify(x, ones, ones, 1e-6, out)
+    with pytest.raises(ValueError, match="a norm of 12 from"):
+        normalise(torch.zeros(3, 3, 12), nn.LayerNorm(12), torch.zeros(3, 3, 12))
+
+
+def test_a_map_into_itself_and_unknown_modes_are_refused():
+    x = torch.zeros(9, 7, CHANNELS)
+    with pytest.raises(ValueError, match="into itself"):
+        convolve(x, Filters(layer()), x)
+    with pytest.raises(ValueError, match="mode 3"):
+        convolve(x, Filters(layer()), torch.zeros_like(x), 3)
