@@ -19,9 +19,9 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from data.alphabet import Q  # noqa: E402
-from dca.accelerate import set_threads  # noqa: E402
 from nets import experts, stream  # noqa: E402
 from nets.checkpoint import Loaded, load_refiner  # noqa: E402
+from nets.convolution import use_threads  # noqa: E402
 from nets.features import Features, compute_features  # noqa: E402
 from nets.predict import distance_logits, predict  # noqa: E402
 
@@ -40,8 +40,7 @@ def seconds(loaded: Loaded, features: Features, by_torch: bool) -> tuple[float, 
 
 def row(loaded: Loaded, length: int, threads: int, repeats: int) -> str:
     """A line of the table."""
-    set_threads(threads)
-    torch.set_num_threads(threads)
+    use_threads(threads)
     tokens = np.random.default_rng(1).integers(0, Q, (ROWS, length)).astype(np.int8)
     features = compute_features(tokens, loaded.model.config.pair_maps)
     seconds(loaded, features, False)  # kernels are compiled
