@@ -134,10 +134,14 @@ def chosen(examples: list[Example], share: float, seed: int) -> list[Example]:
     return kept + [e for e in examples if e.cluster.startswith(CLUSTER)]
 
 
-def training_examples(families: str, folder: Path, longest: int) -> list[Example]:
-    """Examples of the training families, made where they are missing, and the folds that are there."""
+def training_examples(families: str, folder: Path, longest: int, labelled: int = 0) -> list[Example]:
+    """Examples of the training families, made where they are missing, and the folds that are there.
+
+    With ``labelled``, the length up to which a teacher was asked, those alone that it was asked about.
+    """
+    longest = min(longest, labelled) if labelled else longest
     examples = []
-    for row in read_families(families, ["train"], representatives=False, longest=longest):
+    for row in read_families(families, ["train"], representatives=bool(labelled), longest=longest):
         path = folder / "real" / f"{row.protein}.npz"
         if not path.exists():
             log.info("example of %s", row.protein)
@@ -179,7 +183,9 @@ def compute(options: argparse.Namespace) -> None:
     store = Store(options.out)
     if options.teacher_length:
         ask(options.families, options.examples, options.teacher_length)
-    examples = training_examples(options.families, options.examples, options.max_length)
+    only_taught = all(VARIANTS[name].labelled for name in options.variants)
+    labelled = options.teacher_length if only_taught else 0
+    examples = training_examples(options.families, options.examples, options.max_length, labelled)
     held_out = list(validation(options.families, options.examples, options.max_length, options.depths))
     for seed in options.seeds:
         for name in options.variants:

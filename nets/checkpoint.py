@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from data.errors import MapError
 from data.limits import memory_bound, require_file
@@ -57,15 +57,27 @@ def save_weights(
     card: dict[str, Any],
     chain: ChainPrior | None = None,
 ) -> None:
-    """Write weights that open without any other file."""
+    """Write weights that open without any other file; the same weights give the same bytes."""
     metadata = {"config": as_metadata(config), "calibration": calibration, "card": card}
     metadata |= {"chain": as_metadata(chain)} if chain else {}
+    content = save(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        metadata={name: json.dumps(value) for name, value in metadata.items()},
+    )
     with atomic_path(path) as temporary:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()},
-            temporary,
-            metadata={name: json.dumps(value) for name, value in metadata.items()},
-        )
+        Path(temporary).write_bytes(_sorted_header(content))
+
+
+def _sorted_header(content: bytes) -> bytes:
+    """The same safetensors file with the keys of its header in order.
+
+    The library writes metadata in an order that changes from process to process, and with it the checksum by
+    which results know their weights.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors start at a multiple of 8
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def load_refiner(name: str, device: str = "cpu") -> Loaded:

@@ -186,6 +186,19 @@ def test_weights_carry_their_chains(tmp_path):
     np.testing.assert_array_equal(predict(loaded, features).contact, found["with"].contact)
 
 
+def test_the_same_weights_give_the_same_bytes(tmp_path):
+    config, prior = RefinerConfig(channels=8, blocks=2), ChainPrior(0.4, FLAT)
+    tensors = Refiner(config).state_dict()
+    paths = [tmp_path / f"{k}.safetensors" for k in range(8)]
+    for path in paths:  # four kinds of metadata: as the library orders them, eight files are hardly ever equal
+        save_weights(path, tensors, config, IDENTITY, {"licence": "ünicode"}, prior)
+    assert len({path.read_bytes() for path in paths}) == 1
+    loaded = load_refiner(str(paths[0]))
+    assert loaded.card == {"licence": "ünicode"}
+    for name, tensor in loaded.model.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), tensors[name].numpy())
+
+
 @pytest.mark.parametrize(
     ("weight", "reference"),
     [(0.4, FLAT[1:]), (0.4, [[0.0] * BINS] * len(FLAT)), (np.nan, FLAT), (-1.0, FLAT), ("x", FLAT)],
