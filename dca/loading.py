@@ -31,7 +31,8 @@ _LAYOUT = 0x1 | 0x100 | 0x400  # of numpy's flags: C order, aligned, writeable
 _F_ORDER = 0x2
 # Modules that decide what a kernel becomes
 _MACHINERY = (
-    "loading", "linking", "compiling", "space", "space_llvm", "vector", "vector_llvm", "tile", "tile_llvm"
+    "loading", "linking", "compiling", "space", "space_llvm", "vector", "vector_llvm", "tile", "tile_llvm",
+    "lanes_llvm",
 )  # fmt: skip
 # Lines about a processor that say what it is; others say how fast it runs just now
 _OF_PROCESSOR = ("vendor_id", "cpu family", "model", "stepping", "flags")

@@ -10,7 +10,8 @@ Arrays are flat, float32; a row is `count` floats from a place on, a multiple of
 
 import numpy as np
 
-LANES = 8
+from dca.vector import LANES
+
 TOGETHER = 6  # rows that multiply_rows makes at once: their sums fill the registers, and hide their latency
 PANEL = 2 * LANES  # columns that it makes at once
 POINTS = 6  # products of four results

@@ -16,12 +16,9 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from dca import tile
+from dca.lanes_llvm import VECTOR, add_product, exponential, same, splat, sum_of_lanes, times_plus
 from dca.tile import LANES, PANEL, POINTS, TOGETHER
-from dca.vector_llvm import exponential
 
-_VECTOR = ir.VectorType(ir.FloatType(), LANES)
-_FIRST = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-_FUSED = ("contract",)  # a product and a sum may become one instruction
 _FLAT = types.Array(types.float32, 1, "C")
 
 
@@ -36,7 +33,7 @@ def _check(*arrays: Any) -> None:
 
 
 def _vector(builder: Any, data: Any, place: Any) -> Any:
-    return builder.bitcast(builder.gep(data, [place]), _VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(data, [place]), VECTOR.as_pointer())
 
 
 def _load(builder: Any, data: Any, place: Any) -> Any:
@@ -52,13 +49,9 @@ def _places(builder: Any, place: Any, apart: Any, number: int) -> list[Any]:
     return [builder.add(place, builder.mul(apart, apart.type(k))) for k in range(number)]
 
 
-def _same(value: float) -> Any:
-    return ir.Constant(_VECTOR, [value] * LANES)
-
-
 def _plus(builder: Any, one: Any, factor: float, two: Any) -> Any:
     """one + factor times two."""
-    return builder.fadd(one, builder.fmul(_same(factor), two, flags=_FUSED), flags=_FUSED)
+    return times_plus(builder, same(factor), two, one)
 
 
 def _six_points(builder: Any, x: list[Any]) -> list[Any]:
@@ -131,12 +124,6 @@ def _at_least(builder: Any, value: Any, least: Any) -> Any:
     return builder.select(builder.fcmp_ordered("<", value, least), least, value)
 
 
-def _splat(builder: Any, value: Any) -> Any:
-    """A vector of eight times this value."""
-    single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.IntType(32)(0))
-    return builder.shuffle_vector(single, single, _FIRST)
-
-
 @intrinsic
 def _write_row(
     typing: Any, out: Any, at: Any, source: Any, place: Any, shift: Any, least: Any, count: Any
@@ -147,7 +134,7 @@ def _write_row(
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         target, origin, shifts = (_data(context, builder, args[k]) for k in (0, 2, 4))
-        floor = _splat(builder, args[5])
+        floor = splat(builder, args[5])
         with _lanes(builder, args[6]) as (lane, _):
             value = _load(builder, origin, builder.add(args[3], lane))
             value = builder.fadd(value, _load(builder, shifts, lane))
@@ -182,23 +169,19 @@ def _signature_by_rows(out: Any, source: Any, *shared: Any) -> Any:
     return types.void(out, types.intp, source, types.intp, *shared, types.intp)
 
 
-def _scaled(builder: Any, value: Any, scale: Any, shift: Any) -> Any:
-    return builder.fadd(builder.fmul(value, scale, flags=_FUSED), shift, flags=_FUSED)
-
-
 def _plus_scaled(builder: Any, there: Any, rows: list[Any]) -> Any:
-    return builder.fadd(there, _scaled(builder, *rows))
+    return builder.fadd(there, times_plus(builder, *rows))
 
 
 def _plus_square(builder: Any, there: Any, rows: list[Any]) -> Any:
     rest = builder.fsub(*rows)
-    return builder.fadd(there, builder.fmul(rest, rest, flags=_FUSED), flags=_FUSED)
+    return times_plus(builder, rest, rest, there)
 
 
 def _exponential_unit(builder: Any, _there: Any, rows: list[Any]) -> Any:
-    value = _scaled(builder, *rows)
-    below = builder.fsub(exponential(builder, value), _same(1.0))
-    return builder.select(builder.fcmp_ordered(">", value, _same(0.0)), value, below)
+    value = times_plus(builder, *rows)
+    below = builder.fsub(exponential(builder, value), same(1.0))
+    return builder.select(builder.fcmp_ordered(">", value, same(0.0)), value, below)
 
 
 @intrinsic
@@ -222,10 +205,8 @@ def _elu_row(
 
 def _mean(builder: Any, total: Any, count: Any) -> Any:
     """A vector's sum over a count, in all lanes."""
-    for half in (4, 2, 1):
-        turned = ir.Constant(_FIRST.type, [(lane + half) % LANES for lane in range(LANES)])
-        total = builder.fadd(total, builder.shuffle_vector(total, total, turned))
-    return builder.fdiv(total, _splat(builder, builder.sitofp(count, ir.FloatType())))
+    whole = splat(builder, builder.sitofp(count, ir.FloatType()))
+    return builder.fdiv(sum_of_lanes(builder, total), whole)
 
 
 @intrinsic
@@ -238,7 +219,7 @@ def _normalise_row(
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         target, origin, scales, shifts = (_data(context, builder, args[k]) for k in (0, 2, 4, 5))
-        zero, count = _same(0.0), args[7]
+        zero, count = same(0.0), args[7]
         total, squares = (cgutils.alloca_once_value(builder, zero) for _ in range(2))
         with _lanes(builder, count) as (lane, _):
             value = _load(builder, origin, builder.add(args[3], lane))
@@ -246,16 +227,15 @@ def _normalise_row(
         mean = _mean(builder, builder.load(total), count)
         with _lanes(builder, count) as (lane, _):
             rest = builder.fsub(_load(builder, origin, builder.add(args[3], lane)), mean)
-            square = builder.fmul(rest, rest, flags=_FUSED)
-            builder.store(builder.fadd(builder.load(squares), square, flags=_FUSED), squares)
-        spread = builder.fadd(_mean(builder, builder.load(squares), count), _splat(builder, args[6]))
-        kind = ir.FunctionType(_VECTOR, [_VECTOR])
+            add_product(builder, squares, rest, rest)
+        spread = builder.fadd(_mean(builder, builder.load(squares), count), splat(builder, args[6]))
+        kind = ir.FunctionType(VECTOR, [VECTOR])
         root = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f32")
-        factor = builder.fdiv(_same(1.0), builder.call(root, [spread]))
+        factor = builder.fdiv(same(1.0), builder.call(root, [spread]))
         with _lanes(builder, count) as (lane, _):
             rest = builder.fsub(_load(builder, origin, builder.add(args[3], lane)), mean)
-            value = builder.fmul(builder.fmul(rest, factor), _load(builder, scales, lane), flags=_FUSED)
-            value = builder.fadd(value, _load(builder, shifts, lane), flags=_FUSED)
+            scale, shift = _load(builder, scales, lane), _load(builder, shifts, lane)
+            value = times_plus(builder, builder.fmul(rest, factor), scale, shift)
             _store(builder, _at_least(builder, value, zero), target, builder.add(args[1], lane))
         return context.get_dummy_value()
 
@@ -274,17 +254,16 @@ def _multiply_rows(
         at, apart, place, panel, depth = (args[k] for k in (1, 2, 4, 6, 7))
         target, factors, table = (_data(context, builder, args[k]) for k in (0, 3, 5))
         rows = _places(builder, place, depth, TOGETHER)
-        zero = _same(0.0)
+        zero = same(0.0)
         sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(PANEL // LANES)] for _ in rows]
         with cgutils.for_range(builder, depth) as loop:
             start = builder.add(panel, builder.mul(loop.index, loop.index.type(PANEL)))
             parts = [_load(builder, table, builder.add(start, start.type(k))) for k in range(0, PANEL, LANES)]
             for row, totals in zip(rows, sums, strict=True):
                 factor = builder.load(builder.gep(factors, [builder.add(row, loop.index)]), align=4)
-                shared = _splat(builder, factor)
+                shared = splat(builder, factor)
                 for total, part in zip(totals, parts, strict=True):
-                    product = builder.fmul(shared, part, flags=_FUSED)
-                    builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
+                    add_product(builder, total, shared, part)
         for begin, totals in zip(_places(builder, at, apart, TOGETHER), sums, strict=True):
             for k, total in enumerate(totals):
                 _store(builder, builder.load(total), target, builder.add(begin, begin.type(k * LANES)))

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 
+LANES = 8  # floats of a vector register
 WIDTH = 24  # 21 letters and the gap, padded to whole vectors
 TRIPLE = 3  # rows that combine_rows makes at once: nine sums hide each other's latency, and fit the registers
 LIMIT = 80.0  # energies are held within +-LIMIT: exp stays finite in float32, regularised ones stay far below

@@ -19,21 +19,15 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from dca import vector
-from dca.vector import LIMIT, LOG2E, POWERS, TRIPLE, WIDTH
-
-_LANES = 8
-_VECTOR = ir.VectorType(ir.FloatType(), _LANES)
-_WORDS = ir.VectorType(ir.IntType(32), _LANES)
-_FUSED = ("contract",)  # a product and a sum may become one instruction
-_WHOLE = 12582912.0  # 1.5 * 2^23: adding it rounds to whole numbers, whose last bits then hold them
-_WHOLE_BITS = 0x4B400000
+from dca.lanes_llvm import VECTOR, add_product, exponential, same, splat, sum_of_lanes
+from dca.vector import LANES, TRIPLE, WIDTH
 
 
 def _vectors(builder: Any, data: Any, row: Any) -> list[Any]:
     """Pointers to the three vectors of a row of `data`."""
     start = builder.mul(row, ir.Constant(row.type, WIDTH))
-    places = [builder.add(start, ir.Constant(start.type, lane)) for lane in range(0, WIDTH, _LANES)]
-    return [builder.bitcast(builder.gep(data, [place]), _VECTOR.as_pointer()) for place in places]
+    places = [builder.add(start, ir.Constant(start.type, lane)) for lane in range(0, WIDTH, LANES)]
+    return [builder.bitcast(builder.gep(data, [place]), VECTOR.as_pointer()) for place in places]
 
 
 def _load(builder: Any, pointers: list[Any]) -> list[Any]:
@@ -47,16 +41,6 @@ def _store(builder: Any, values: list[Any], pointers: list[Any]) -> None:
 
 def _add(builder: Any, one: list[Any], two: list[Any]) -> list[Any]:
     return [builder.fadd(a, b) for a, b in zip(one, two, strict=True)]
-
-
-def _same(value: float) -> Any:
-    return ir.Constant(_VECTOR, [value] * _LANES)
-
-
-def _splat(builder: Any, value: Any) -> Any:
-    """A vector of eight times this value."""
-    single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.IntType(32)(0))
-    return builder.shuffle_vector(single, single, ir.Constant(_WORDS, [0] * _LANES))
 
 
 def _variables(builder: Any, values: list[Any]) -> list[Any]:
@@ -157,22 +141,6 @@ def _collect_run(typing: Any, table: Any, left: Any, rights: Any, lo: Any, hi: A
     return signature, generate
 
 
-def exponential(builder: Any, value: Any) -> Any:
-    """Eight exp(value), value held within +-LIMIT."""
-    for bound, sign in ((-LIMIT, "<"), (LIMIT, ">")):
-        value = builder.select(builder.fcmp_ordered(sign, value, _same(bound)), _same(bound), value)
-    scaled = builder.fmul(value, _same(LOG2E))
-    rounded = builder.fadd(scaled, _same(_WHOLE))
-    rest = builder.fsub(scaled, builder.fsub(rounded, _same(_WHOLE)))
-    total = _same(POWERS[-1])
-    for power in (*reversed(POWERS[:-1]), 1.0):
-        total = builder.fadd(builder.fmul(total, rest, flags=_FUSED), _same(power), flags=_FUSED)
-    exponent = builder.add(builder.bitcast(rounded, _WORDS), ir.Constant(_WORDS, [127 - _WHOLE_BITS] * 8))
-    return builder.fmul(
-        total, builder.bitcast(builder.shl(exponent, ir.Constant(_WORDS, [23] * _LANES)), _VECTOR)
-    )
-
-
 @intrinsic
 def _residual_row(typing: Any, out: Any, at: Any, field: Any, letter: Any, weight: Any) -> Any:
     _check(out, field)
@@ -185,11 +153,9 @@ def _residual_row(typing: Any, out: Any, at: Any, field: Any, letter: Any, weigh
         energies = _add(builder, _load(builder, row), own)
         factors = [exponential(builder, energy) for energy in energies]
         total = builder.fadd(builder.fadd(factors[0], factors[1]), factors[2])
-        for half in (4, 2, 1):  # the sum of the lanes, in all lanes
-            turned = ir.Constant(_WORDS, [(lane + half) % _LANES for lane in range(_LANES)])
-            total = builder.fadd(total, builder.shuffle_vector(total, total, turned))
+        total = sum_of_lanes(builder, total)
         scale = builder.fdiv(args[4], builder.extract_element(total, ir.IntType(32)(0)))
-        shared = _splat(builder, scale)
+        shared = splat(builder, scale)
         _store(builder, [builder.fmul(factor, shared) for factor in factors], row)
         first = builder.mul(args[1], args[1].type(WIDTH))
         place = builder.gep(data, [builder.add(first, args[3])])
@@ -208,16 +174,15 @@ def _combine_rows(typing: Any, out: Any, at: Any, factors: Any, table: Any) -> A
         target, source, rows = (_data(context, builder, out, args[k]) for k in (0, 2, 3))
         mine = [builder.add(args[1], args[1].type(k)) for k in range(TRIPLE)]
         starts = [builder.mul(row, row.type(WIDTH)) for row in mine]
-        sums = [_variables(builder, [_same(0.0)] * (WIDTH // _LANES)) for _ in mine]
+        sums = [_variables(builder, [same(0.0)] * (WIDTH // LANES)) for _ in mine]
         # A loop and not WIDTH copies of its body: the copies take seconds to compile
         with cgutils.for_range(builder, args[1].type(WIDTH)) as loop:
             parts = _load(builder, _vectors(builder, rows, loop.index))
             for start, totals in zip(starts, sums, strict=True):
                 factor = builder.load(builder.gep(source, [builder.add(start, loop.index)]), align=4)
-                shared = _splat(builder, factor)
+                shared = splat(builder, factor)
                 for total, part in zip(totals, parts, strict=True):
-                    product = builder.fmul(shared, part, flags=_FUSED)
-                    builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
+                    add_product(builder, total, shared, part)
         for row, totals in zip(mine, sums, strict=True):
             _store(builder, [builder.load(total) for total in totals], _vectors(builder, target, row))
         return context.get_dummy_value()
@@ -232,12 +197,11 @@ def _weigh_rows(typing: Any, out: Any, table: Any, factors: Any) -> Any:
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         target, source, shares = (_data(context, builder, out, arg) for arg in args)
-        sums = _variables(builder, [_same(0.0)] * (WIDTH // _LANES))
+        sums = _variables(builder, [same(0.0)] * (WIDTH // LANES))
         with cgutils.for_range(builder, _array(context, builder, factors, args[2]).nitems) as loop:
-            shared = _splat(builder, builder.load(builder.gep(shares, [loop.index]), align=4))
+            shared = splat(builder, builder.load(builder.gep(shares, [loop.index]), align=4))
             for total, part in zip(sums, _load(builder, _vectors(builder, source, loop.index)), strict=True):
-                product = builder.fmul(shared, part, flags=_FUSED)
-                builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
+                add_product(builder, total, shared, part)
         first = _vectors(builder, target, ir.Constant(ir.IntType(64), 0))
         _store(builder, [builder.load(total) for total in sums], first)
         return context.get_dummy_value()

@@ -16,7 +16,6 @@ from dca import accelerate
 from dca.accelerate import in_parallel, jit
 from dca.space import space
 from dca.tile import (
-    LANES,
     PANEL,
     POINTS,
     RESULTS,
@@ -31,6 +30,7 @@ from dca.tile import (
     spread_six,
     write_row,
 )
+from dca.vector import LANES
 
 _BATCH = 8 * TOGETHER  # tiles at a time: their products stay near the processor
 _EACH = POINTS * POINTS

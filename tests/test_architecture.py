@@ -35,7 +35,15 @@ ONLY_IN = {
     "tenacity": {"data/client.py"},
     "torch": {"nets/", "dca/device.py"},
     "numba": {"dca/compiling.py", "dca/space_llvm.py", "dca/tile_llvm.py", "dca/vector_llvm.py"},
-    "llvmlite": {"dca/loading.py", "dca/compiling.py", "dca/tile_llvm.py", "dca/vector_llvm.py"},
+    "llvmlite": {
+        *(
+            "dca/loading.py",
+            "dca/compiling.py",
+            "dca/lanes_llvm.py",
+            "dca/tile_llvm.py",
+            "dca/vector_llvm.py",
+        ),
+    },
     "gemmi": {
         *("data/structure.py", "data/structure_file.py", "data/assembly.py", "data/header_places.py"),
         *("data/models.py", "data/numbering.py", "data/backbone.py"),

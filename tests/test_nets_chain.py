@@ -190,7 +190,7 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
     config, prior = RefinerConfig(channels=8, blocks=2), ChainPrior(0.4, FLAT)
     tensors = Refiner(config).state_dict()
     paths = [tmp_path / f"{k}.safetensors" for k in range(8)]
-    for path in paths:  # four kinds of metadata: as the library orders them, eight files are hardly ever equal
+    for path in paths:  # four kinds of metadata: as the library orders them, eight are hardly ever equal
         save_weights(path, tensors, config, IDENTITY, {"licence": "ünicode"}, prior)
     assert len({path.read_bytes() for path in paths}) == 1
     loaded = load_refiner(str(paths[0]))
