@@ -66,7 +66,7 @@ def _lists(protein: Protein, name: str, folder: Path) -> list[Path]:
         protein.query,
         values,
         paths[1],
-        probability=protein.probability,
+        probability=values if name in protein.refined else protein.probability,
         residue=protein.truth.get("residue"),
         distance=protein.distance,
         coupling=(protein.contacts.get("p"), protein.contacts.get("q")),
@@ -89,7 +89,7 @@ def _for_programs(protein: Protein, name: str, folder: Path) -> list[Path]:
         paths.append(_file(folder, name, ".alphalink.txt"))
         formats.write_alphalink(best, paths[-1])
     if protein.backbone is not None and protein.distance is not None:
-        kinds = formats.pair_kinds(best, protein.distance, NEAR)
+        kinds = formats.pair_kinds(best, protein.distance, NEAR, protein.truth.get("assembly_distance"))
         atoms = measured_atoms(protein.backbone)
         for ending, write in ((".pml", formats.write_pymol), (".cxc", formats.write_chimerax)):
             paths.append(_file(folder, name, ending))
@@ -145,8 +145,8 @@ _GROUPS = {
     ),
     "Molecular viewers": (
         (".pml", ".cxc", ".pb", ".pdb"),
-        "PyMOL and ChimeraX scripts that draw the best L pairs on chain.pdb: contacts in blue, near ones in "
-        "yellow, wrong ones in orange.",
+        "PyMOL and ChimeraX scripts that draw the best L pairs on chain.pdb: contacts in blue, contacts with "
+        "another copy of the chain in green, pairs of 8 to 12 Å in yellow, pairs further apart in orange.",
     ),
     "Everything": ((".npz",), "All arrays of this page for numpy."),
 }

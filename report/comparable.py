@@ -31,6 +31,9 @@ PRECISION = {
     },
 }
 
+# By depth bin: families of which a profile search finds remote kin among those that `covarion-5` knows
+RELATED = {"100-300": 2, "1,000-3,000": 1, "> 3,000": 2}
+
 # By weights and depth bin: maps, mean of expected less observed long-range precision at L, mean of its size
 MISSED = {
     "covarion-1": {
@@ -70,12 +73,15 @@ class Comparable:
         The depth bin.
     rows : list of (str, int, list of (float, float, float))
         Method, families, and mean precision with its interval at each of `CUTS`; empty where none is known.
+    related : str
+        How many of these families have remote kin among those learned from; empty where none has.
     missed : list of str
         Of each of the protein's weights that was measured: how far its expectation was off.
     """
 
     depth: str
     rows: list[tuple[str, int, list[tuple[float, float, float]]]]
+    related: str
     missed: list[str]
 
 
@@ -84,7 +90,14 @@ def comparable(depth: str, weights: list[str]) -> Comparable:
     found = PRECISION.get(depth, {})
     rows = [(method, families, list(cuts)) for method, (families, *cuts) in found.items()]
     measured = [name for name in weights if depth in MISSED.get(name, {})]
-    return Comparable(depth, rows, [_missed(name, depth) for name in measured])
+    return Comparable(depth, rows, _related(depth), [_missed(name, depth) for name in measured])
+
+
+def _related(depth: str) -> str:
+    count = RELATED.get(depth, 0)
+    verb = "has" if count == 1 else "have"
+    kin = f"{count} of them {verb} remote kin among the families that these weights know"
+    return f"{kin}, which only a search with profiles finds." if count else ""
 
 
 def _missed(name: str, depth: str) -> str:

@@ -324,8 +324,8 @@ def write_csv(
     """Write the pairs of a map as CSV, best first.
 
     Columns: `CSV_COLUMNS`; i and j in the numbering of the query (`first_index`), ``residue_`` in that of
-    the structure, ``uniprot_`` in that of UniProt, distance in angstrom. A cell is empty where nothing is
-    known.
+    the structure, ``uniprot_`` in that of UniProt; distance in angstrom, rounded down so that a contact stays
+    below 8. A cell is empty where nothing is known.
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ def write_csv(
     path : path
         File to write.
     probability : float [L, L], optional
-        Predicted probability of a contact.
+        Calibrated probability of a contact: of the map itself where it is a refined one.
     first_index : int
         Number of the first query residue.
     residue : str [L], optional
@@ -352,6 +352,7 @@ def write_csv(
     """
     _check(query, values, "score", path)
     ranked = ranking(values, min_separation, top)
+    floored = None if distance is None else np.floor(100 * distance.astype(np.float64)) / 100
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CSV_COLUMNS)
@@ -361,7 +362,7 @@ def write_csv(
         row += ["", ""] if residue is None else [residue[i], residue[j]]
         numbers = ["", ""] if uniprot is None else [uniprot[i] or "", uniprot[j] or ""]
         significance = [_cell(tested, i, j, ".3g") for tested in coupling]
-        table.writerow([*row, _cell(distance, i, j, ".2f"), *numbers, *significance])
+        table.writerow([*row, _cell(floored, i, j, ".2f"), *numbers, *significance])
     store.save_text(path, text.getvalue())
 
 

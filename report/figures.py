@@ -119,7 +119,7 @@ def precision_chart(
     pairs, contacts = int(inside.sum()), int((inside & (distance < CONTACT_DISTANCE)).sum())
     rank = np.arange(1, min(limit, pairs) + 1)
     across = (rank - 1) / (limit - 1)
-    lines = [Line(path(across, np.minimum(1, contacts / rank)), "ceiling", "--muted", "1 3")]
+    lines = [Line(path(across, np.minimum(1, contacts / rank)), "ceiling", "--muted", "10 3")]
     for name, style in styles.items():
         curve = precision_at_ranks(maps[name], distance, low, high)[: len(rank)]
         lines.append(Line(path(across, curve), name, style.colour, style.dash))

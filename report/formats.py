@@ -15,8 +15,10 @@ from report.exports import Ranking
 from report.methods import CONTACT_DISTANCE
 
 EV_COLUMNS = ("i", "A_i", "j", "A_j", "fn", "cn")
-# Okabe and Ito's palette: contact, near, wrong, unknown
-COLOURS = {"contact": "#0072b2", "near": "#e69f00", "wrong": "#d55e00", "unknown": "#7b858f"}
+# Okabe and Ito's palette
+COLOURS = {
+    "contact": "#0072b2", "copy": "#009e73", "near": "#e69f00", "wrong": "#d55e00", "unknown": "#7b858f"
+}  # fmt: skip
 _LOWEST = 3.5  # angstrom: C-beta atoms of a contact are hardly ever closer
 PYMOL_OBJECT = "covarion_chain"  # "chain" and "near" are words of PyMOL's selection language
 
@@ -76,11 +78,27 @@ def write_alphalink(pairs: Ranking, path: str | Path) -> None:
     store.save_text(path, "\n".join([*lines, ""]))
 
 
-def pair_kinds(pairs: Ranking, distance: np.ndarray, near: float) -> list[str]:
-    """``contact``, ``near``, ``wrong`` or ``unknown`` for each pair: a key of `COLOURS`."""
+def pair_kinds(
+    pairs: Ranking, distance: np.ndarray, near: float, assembly: np.ndarray | None = None
+) -> list[str]:
+    """What each pair is, a key of `COLOURS`; ``copy`` is a contact with another copy in the assembly.
+
+    Parameters
+    ----------
+    pairs : Ranking
+    distance : float [L, L]
+        C-beta distances in the chain, angstrom, NaN where unknown.
+    near : float
+        Pairs closer than this are ``near``, angstrom.
+    assembly : float [L, L], optional
+        Smallest distances over all copies of the chain.
+    """
     found = distance[pairs.i, pairs.j]
+    copy = np.zeros(len(found), bool) if assembly is None else assembly[pairs.i, pairs.j] < CONTACT_DISTANCE
     kinds = np.select(
-        [~np.isfinite(found), found < CONTACT_DISTANCE, found < near], ["unknown", "contact", "near"], "wrong"
+        [~np.isfinite(found), found < CONTACT_DISTANCE, copy, found < near],
+        ["unknown", "contact", "copy", "near"],
+        "wrong",
     )
     return [str(kind) for kind in kinds]
 

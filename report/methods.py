@@ -97,12 +97,15 @@ def _label(name: str) -> str:
 
 
 def best_method(names: Iterable[str]) -> str:
-    """Method that a page opens with: the shipped refiner, else another, else plm, else the last one."""
+    """Method that a page opens with: the shipped refiner, else another, else plm, else the last one.
+
+    Direct information, which is the weaker score of the same couplings, only where nothing else is.
+    """
     names = ordered(names)
     refined = [name for name in names if is_refined(name)]
     if refined:
         return "refined" if "refined" in refined else refined[0]
-    return "plm" if "plm" in names else names[-1]
+    return "plm" if "plm" in names else ([name for name in names if not name.endswith("_di")] or names)[-1]
 
 
 def cut_size(length: int, cut: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from data import scoring, store
+from data.models import MODEL
 from report import figures
 from report.bundle import downloads, leading_methods, write_exports
 from report.comparable import CUTS as COMPARED_CUTS
@@ -195,7 +196,7 @@ def _charts(protein: Protein, looks: dict[str, Any]) -> dict[str, list[figures.C
             figures.precision_chart(protein.maps, looks, protein.distance, name, MEASURES[protein.kind])
             for name in ("long", "medium", "short")
         ]
-        if refined:
+        if refined and protein.kind != MODEL:  # a model is a prediction too: it can confirm no probability
             charts["confidence"].append(figures.reliability_chart(protein.maps, refined, protein.distance))
     return charts
 

@@ -164,6 +164,49 @@ def test_a_clicked_row_is_marked(results, open_page, before):
     assert page.locator("#contacts tr[aria-current=true]").get_attribute("data-pair") == pair
 
 
+def test_keys_step_through_the_table_as_it_is_sorted(results, open_page):
+    page = open_page(results / "hairpin" / "report.html")
+    page.get_by_role("button", name="Query j").click()
+    order = [rows(page).nth(k).get_attribute("data-pair") for k in range(3)]
+    page.locator("#contacts-region").focus()
+    rows(page).nth(0).click()
+    page.locator("#contacts-region").focus()
+    for pair in order[1:]:
+        page.keyboard.press("n")
+        assert page.locator("#contacts tr[aria-current=true]").get_attribute("data-pair") == pair
+    page.keyboard.press("p")
+    assert page.locator("#contacts tr[aria-current=true]").get_attribute("data-pair") == order[1]
+
+
+def test_the_caption_says_what_is_below_the_diagonal(results, open_page):
+    page = open_page(results / "hairpin" / "report.html")
+    assert "its contacts, blue where predicted" in page.locator("#map-caption").inner_text()
+    page.locator("#below").select_option("plm")
+    assert "below it: those of plm" in page.locator("#map-caption").inner_text()
+    page.locator("#below").select_option("")
+    assert "its contacts, blue where predicted" in page.locator("#map-caption").inner_text()
+
+
+def test_contacts_of_other_ranges_are_pale(results, open_page):
+    page = open_page(results / "hairpin" / "report.html")
+    colours = """() => {
+      const g = canvas.getContext("2d"), ratio = canvas.width / canvas.clientWidth, found = {};
+      for (let p = 0; p < PAIRS; p++) {
+        if (distances[p] >= 800 || apart(p) < model.minSeparation) continue;
+        const at = [margin.left + (rowOf[p] + 0.5) * view.cell, margin.top + (columnOf[p] + 0.5) * view.cell];
+        const [red, green, blue] = g.getImageData(at[0] * ratio, at[1] * ratio, 1, 1).data;
+        const tone = `${red},${green},${blue}`;
+        const side = apart(p) >= 24 ? "inside" : "outside";
+        (found[side] ??= {})[tone] = (found[side][tone] ?? 0) + 1;
+      }
+      return [found, ...["--line", "--c-blue", "--true"].map((name) => rgb(themed(name)).join())];
+    }"""
+    page.locator("#range").select_option("24,")
+    found, pale, blue, grey = page.evaluate(colours)
+    assert set(found["outside"]) == {pale}
+    assert set(found["inside"]) <= {blue, grey}
+
+
 @at_rest_or_not
 def test_tables_sort_by_number_and_turn(results, open_page, before):
     page = open_page(results / "hairpin" / "report.html", before=before)

@@ -2,7 +2,7 @@
 
 import pytest
 from browser_fixtures import CHROMIUM, browser, choose, open_page, playwright, results, rows, solid
-from report_fixtures import assembly_distances, write_protein
+from report_fixtures import FIRST, QUERY, assembly_distances, write_protein
 
 from report.page import write_page
 
@@ -109,6 +109,46 @@ def test_keys_turn_the_structure_and_colours_change(solid):
     plain = solid.evaluate(PIXELS)
     solid.locator("#paint").select_option("order")
     assert solid.evaluate(PIXELS) != plain
+
+
+def test_colours_are_named(solid):
+    assert "Purple: helices" in solid.locator("#paint-says").inner_text()
+    solid.locator("#paint").select_option("conservation")
+    assert "yellow: conserved" in solid.locator("#paint-says").inner_text()
+
+
+def test_panel_and_structure_show_the_same_pair(solid):
+    def agree():
+        read = str(solid.evaluate("state.read"))
+        playwright.expect(solid.locator("#structure")).to_have_attribute("data-drawn", read)
+
+    x, y = solid.evaluate("[margin.left + 20.5 * view.cell, margin.top + 5.5 * view.cell]")
+    solid.locator("#map").hover(position={"x": x, "y": y})
+    playwright.expect(solid.locator("#inspect .pair")).to_contain_text(f"{QUERY[5]}{FIRST + 5}")
+    solid.mouse.move(0, 0)
+    agree()
+    solid.locator("#map").focus()
+    for key in ("n", "n", "Escape"):
+        solid.keyboard.press(key)
+    assert solid.evaluate("state.pinned") is None
+    agree()
+
+
+def test_the_page_scrolls_over_a_structure_that_nobody_clicked(solid):
+    zoom = "three.viewer.getView()[3]"
+    before, place = solid.evaluate(zoom), solid.evaluate("scrollY")
+    solid.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
+    solid.locator("#structure").hover()
+    solid.mouse.wheel(0, 60)
+    solid.wait_for_timeout(500)
+    moved = solid.evaluate("scrollY")
+    assert moved > place
+    assert solid.evaluate(zoom) == before
+    solid.locator("#structure").click(position={"x": 5, "y": 5})
+    solid.mouse.wheel(0, 60)
+    solid.wait_for_timeout(500)
+    assert solid.evaluate(zoom) != before
+    assert solid.evaluate("scrollY") == moved
 
 
 def test_a_pair_between_copies_is_explained(solid):

@@ -8,7 +8,7 @@ from report_fixtures import write_protein
 
 from data.store import save_arrays
 from nets.shipped import DEFAULT
-from report.comparable import CUTS, MISSED, PRECISION, comparable
+from report.comparable import CUTS, MISSED, PRECISION, RELATED, comparable
 from report.page import write_page
 
 TEXT = (Path(__file__).parent.parent / "docs" / "results.md").read_text(encoding="utf-8")
@@ -49,6 +49,14 @@ def test_only_measured_weights_and_depths_are_told_of():
     text = "What covarion-2 expected at L was off by 0.08 on average (15 maps of this depth)"
     assert found.missed == [f"{text}, 0.07 too low in the mean."]
     assert comparable("< 30", ["mine"]).rows == comparable("< 30", ["mine"]).missed == []
+
+
+def test_remote_kin_of_families_is_told():
+    assert sum(RELATED.values()) == 5  # as docs/results.md says
+    assert set(RELATED) <= set(PRECISION)
+    assert comparable("1,000-3,000", []).related.startswith("1 of them has remote kin")
+    assert comparable("> 3,000", []).related.startswith("2 of them have remote kin")
+    assert comparable("30-100", []).related == ""
 
 
 def test_a_page_shows_families_of_its_depth(tmp_path):

@@ -95,6 +95,20 @@ def drawn(pairs):
     return [(i, j) for i, j in zip(pairs.i, pairs.j, strict=True) if NUMBERS[i] and NUMBERS[j]]
 
 
+def test_contacts_with_another_copy_are_told_from_wrong_pairs(best):
+    apart = distances()
+    chosen = [k for k, kind in enumerate(kinds_by_hand(best)) if kind in ("near", "wrong")][::2]
+    assembly = apart.copy()
+    assembly[best.i[chosen], best.j[chosen]] = 7.9
+    unknown = np.flatnonzero(np.isnan(apart[best.i, best.j]))
+    assembly[best.i[unknown], best.j[unknown]] = 7.9  # without coordinates in the chain nothing is said
+    expected = kinds_by_hand(best)
+    for k in chosen:
+        expected[k] = "copy"
+    assert chosen
+    assert formats.pair_kinds(best, apart, NEAR, assembly) == expected
+
+
 def test_pymol_script_draws_every_resolved_pair(tmp_path, best):
     kinds = formats.pair_kinds(best, distances(), NEAR)
     assert kinds == kinds_by_hand(best)

@@ -1,6 +1,7 @@
 """The page of a protein says what its files say, and stands alone."""
 
 import base64
+import csv
 import json
 import re
 import shutil
@@ -225,6 +226,8 @@ def test_the_page_of_a_model_speaks_of_agreement(tmp_path):
     shown = re.sub("(?i)expected precision|agreement, not precision", "", text)
     assert "recision" not in shown.replace("average precision", "")
     assert "are contacts in" not in text
+    assert "Do the probabilities hold here?" not in text
+    assert not re.search(r"\d wrong", text)
 
 
 def test_the_page_compares_with_every_structure(tmp_path):
@@ -327,6 +330,8 @@ def test_a_protein_brings_its_exports_and_foreign_maps(tmp_path):
     shutil.copy(tmp_path / "p" / "refined.npz", files["refined_demo"])
     files["refined"] = str(tmp_path / "p" / "refined.npz")
     files["provenance"] = str(files["provenance"][0])
+    demo = load_arrays(files["refined_demo"])
+    save_arrays(files["refined_demo"], **demo | {"contact": np.round(demo["contact"] / 2, 4)})
     theirs = load_arrays(files["maps"])["mi"]
     save_arrays(tmp_path / "p" / "foreign.npz", **{"their/map": theirs})
     files["foreign"] = tmp_path / "p" / "foreign.npz"
@@ -355,6 +360,10 @@ def test_a_protein_brings_its_exports_and_foreign_maps(tmp_path):
     refined, plain = read_rr(exports / "refined.rr"), read_rr(exports / "plm.rr")
     contact = load_arrays(tmp_path / "p" / "refined.npz")["contact"]
     np.testing.assert_allclose(refined.probability, contact[refined.i, refined.j], atol=1e-6)
+    # A network's own probability; beside couplings that of the best network
+    for name, other in (("refined-demo", False), ("plm", True)):
+        rows = list(csv.DictReader((exports / f"{name}.csv").open()))
+        assert any(float(row["score"]) != float(row["probability"]) for row in rows) == other
     assert (plain.j - plain.i).min() >= 9
     assert f"number {FIRST} of the query" in plain.header["REMARK"]
     assert (exports / "plm.csv").read_text().splitlines()[1].startswith("14,")

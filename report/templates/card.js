@@ -8,7 +8,7 @@ function fillCard(p) {
   addBins(left.firstChild ? right : left, p);
   addLetters(right, p);
   if (right.firstChild && blocks && !blocks.place.has(p)) {
-    right.append(element("p", "Couplings are kept of the best 3 L pairs of plm alone.", { class: "caption" }));
+    right.append(element("p", "Couplings are kept on this page of the best L pairs of plm alone.", { class: "caption" }));
   }
   if (!left.firstChild) left.remove();
   if (!right.firstChild) right.replaceChildren(element("p", "No more is kept of this pair: it is not among the best L.", { class: "muted" }));

@@ -128,7 +128,7 @@ function drawScoreAxes(g, plot, up, top, low, high) {
   g.textAlign = "right"; g.textBaseline = "middle";
   for (let power = 0; power < top; power++) g.fillText((10 ** power).toLocaleString("en"), plot.left - 6, up(10 ** power));
   g.textBaseline = "top"; g.textAlign = "center";
-  const step = roundStep((high - low) / 4);
+  const step = roundStep((high - low) / 6);
   for (let k = Math.ceil(low / step); k * step <= high; k++) {
     const x = plot.left + ((k * step - low) * (plot.right - plot.left)) / (high - low || 1);
     g.fillText(Number((k * step).toPrecision(6)), Math.min(x, plot.right - 8), plot.bottom + 6);

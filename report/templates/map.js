@@ -164,14 +164,15 @@ function rgb(hex) {
   return [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
 }
 
-function drawTruth(g, shown) {
+// Contacts of the structure: those that are shown above, those that are not, and, pale, those of other ranges.
+function drawTruth(g, shown, range) {
   const found = new Set(shown);
+  const kindOf = (p) => (apart(p) < range.low || apart(p) >= range.high ? 0 : found.has(p) ? 2 : 1);
   const size = Math.max(view.cell, 1.4);
-  for (const [colour, wanted] of [[themed("--true"), false], [themed("--c-blue"), true]]) {
+  for (const [kind, colour] of ["--line", "--true", "--c-blue"].map(themed).entries()) {
     g.fillStyle = colour;
     for (let p = 0; p < PAIRS; p++) {
-      if (distances[p] >= model.contact * 100 || columnOf[p] - rowOf[p] < model.minSeparation) continue;
-      if (found.has(p) !== wanted) continue;
+      if (distances[p] >= model.contact * 100 || apart(p) < model.minSeparation || kindOf(p) !== kind) continue;
       g.fillRect(margin.left + rowOf[p] * view.cell, margin.top + columnOf[p] * view.cell, size, size);
     }
   }
@@ -300,7 +301,7 @@ function drawMap(scene) {
   g.imageSmoothingEnabled = false;
   if (scene.sheet) g.drawImage(scene.sheet, margin.left, margin.top, view.side, view.side);
   if (scene.below) drawMarks(g, scene.below, true);
-  else if (distances) drawTruth(g, scene.shown);
+  else if (distances) drawTruth(g, scene.shown, scene.range);
   drawMarks(g, scene.shown, false);
   drawAxes(g);
   drawTitles(g, scene.titles);

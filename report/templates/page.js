@@ -34,7 +34,8 @@ function qText(p) {
 }
 const probabilityOf = (p) => (model.probability ? scoreOf(methods.get(model.probability), p) : null);
 
-let scene = { shown: [], below: null, sheet: null, titles: ["", ""], cross: null };
+const belowTruth = get("map-below")?.textContent; // what the caption says of the structure's own contacts
+let scene = { shown: [], below: null, sheet: null, titles: ["", ""], cross: null, range: null };
 
 function compose() {
   const method = methods.get(state.method);
@@ -44,6 +45,8 @@ function compose() {
   scene.below = below ? rankedPairs(methods.get(below), state.range).order.subarray(0, count) : null;
   scene.sheet = get("shade").value ? shading(method, state.range) : null;
   const text = get("below").selectedOptions[0]?.textContent ?? "";
+  scene.range = state.range;
+  if (get("map-below")) get("map-below").textContent = below ? `below it: those of ${below}, marked alike` : belowTruth;
   scene.titles = [`above: predicted by ${state.method}`, `below: ${text}`];
 }
 
@@ -57,8 +60,8 @@ function recross() {
   drawCross(scene.cross);
 }
 
-const listeners = []; // called with the pair in focus whenever the choice of pairs or of one pair changes
-const tell = () => listeners.forEach((listener) => listener(state.pinned ?? scene.shown[0] ?? null));
+const listeners = []; // called with the pair that is read whenever the choice of pairs or of one pair changes
+const tell = () => listeners.forEach((listener) => listener(state.read ?? null));
 
 let opening = true; // the first drawing
 let ready = false; // the table is that of the file until the page has come to rest
@@ -83,7 +86,8 @@ function soon(work) {
 }
 
 const words = {
-  hit: "contact (< 8 \u00c5)", copy: "contact with another copy (< 8 \u00c5)", near: `near (8 to ${NEAR} \u00c5)`, miss: `wrong (\u2265 ${NEAR} \u00c5)`,
+  hit: "contact (< 8 \u00c5)", copy: "contact with another copy (< 8 \u00c5)", near: `near (8 to ${NEAR} \u00c5)`,
+  miss: `${model.kind === "model" ? "not in the model" : "wrong"} (\u2265 ${NEAR} \u00c5)`,
   unresolved: "not resolved", open: "predicted",
 };
 const shapes = {
@@ -130,7 +134,7 @@ function tableRow(p, rank) {
   const cells = [
     [rank], [queryName(i), i], [queryName(j), j],
     ...(distances ? [[structureName(i), i], [structureName(j), j]] : []), [j - i],
-    [number(scoreOf(methods.get(state.method), p), 3)], [number(probabilityOf(p), 3)],
+    [number(scoreOf(methods.get(state.method), p), 3)], ...(model.probability ? [[number(probabilityOf(p), 3)]] : []),
     ...(tested ? [[qText(p), significanceOf(p, "q") ?? 1]] : []),
   ];
   for (const [text, value] of cells) {
@@ -316,12 +320,14 @@ const keys = {
 
 function saveCsv() {
   const lines = ["i,aa_i,j,aa_j,score,probability,residue_i,residue_j,distance,uniprot_i,uniprot_j,coupling_p,coupling_q"];
+  const method = methods.get(state.method);
   for (const p of scene.shown) {
     const [i, j] = [rowOf[p], columnOf[p]];
     const known = (value, digits) => (value === null ? "" : value.toFixed(digits));
     const residues = [i, j].map((k) => (model.residue ? model.residue[k] : ""));
-    const score = scoreOf(methods.get(state.method), p).toPrecision(6);
-    lines.push([i + model.first, model.query[i], j + model.first, model.query[j], score, known(probabilityOf(p), 6),
+    const score = scoreOf(method, p);
+    const probability = method.kind === "probability" ? score : probabilityOf(p);
+    lines.push([i + model.first, model.query[i], j + model.first, model.query[j], score.toPrecision(6), known(probability, 6),
       ...residues, known(distanceOf(p), 2), ...[i, j].map((k) => (model.uniprot && model.uniprot[k]) || ""),
       ...["p", "q"].map((which) => significanceOf(p, which)?.toPrecision(3) ?? "")].join(","));
   }
@@ -363,7 +369,7 @@ canvas.addEventListener("pointermove", (event) => {
   recross();
   soon(() => inspect(state.hover));
 });
-canvas.addEventListener("pointerleave", () => { state.hover = null; fillTip(null); recross(); });
+canvas.addEventListener("pointerleave", () => { state.hover = null; fillTip(null); recross(); tell(); });
 canvas.addEventListener("click", (event) => {
   const p = pairAt(event);
   pin(p === state.pinned ? null : p);
@@ -379,6 +385,17 @@ get("contacts").addEventListener("click", (event) => {
   if (!row) return;
   settle(); // rows that came with the file are replaced first: they cannot be marked
   pin(Number(row.dataset.pair));
+});
+get("contacts-region").addEventListener("keydown", (event) => {
+  const by = { n: 1, p: -1 }[event.key.toLowerCase()];
+  if (!by || event.ctrlKey || event.metaKey || event.altKey) return;
+  settle();
+  const rows = [...get("contacts").tBodies[0].rows]; // as they are sorted
+  const at = rows.indexOf(marked);
+  const row = rows[at < 0 ? 0 : (at + by + rows.length) % rows.length];
+  if (!row) return;
+  pin(Number(row.dataset.pair));
+  row.scrollIntoView({ block: "nearest" });
 });
 get("save-csv").addEventListener("click", saveCsv);
 get("contacts").tHead.addEventListener("click", settle, { capture: true }); // the file's own rows carry no values to sort by

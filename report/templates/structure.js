@@ -48,13 +48,19 @@ function grouped(atoms) {
   return groups;
 }
 
-// Dark violet to yellow: even in lightness, told apart with any colour vision (viridis, after matplotlib).
-const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"].map(rgb);
+// Violet to yellow, told apart with any colour vision: viridis, after matplotlib, without the end that is lost on
+// the page's background.
+const RAMPS = {
+  light: ["#440154", "#3b528b", "#21918c", "#5ec962", "#d9b90d"].map(rgb),
+  dark: ["#8a63c7", "#5b7fc0", "#2ba39c", "#6fd070", "#fde725"].map(rgb),
+};
+const DARK = matchMedia("(prefers-color-scheme: dark)");
 
 function ramp(share) {
-  const at = Math.min(0.9999, Math.max(0, share)) * (RAMP.length - 1);
+  const stops = DARK.matches ? RAMPS.dark : RAMPS.light;
+  const at = Math.min(0.9999, Math.max(0, share)) * (stops.length - 1);
   const [low, part] = [Math.floor(at), at % 1];
-  return `rgb(${RAMP[low].map((value, k) => Math.round(value + part * (RAMP[low + 1][k] - value))).join(",")})`;
+  return `rgb(${stops[low].map((value, k) => Math.round(value + part * (stops[low + 1][k] - value))).join(",")})`;
 }
 
 const paints = {
@@ -63,7 +69,14 @@ const paints = {
   conservation: (k) => ramp(model.bits[k] / Math.log2(20)),
 };
 
+const paintWords = {
+  secondary: "Purple: helices, green: strands.",
+  order: "Violet: the first residue, yellow: the last.",
+  conservation: "Violet: variable, yellow: conserved (bits of the sequence logo).",
+};
+
 function paint() {
+  get("paint-says").textContent = paintWords[get("paint").value];
   const tone = paints[get("paint").value];
   const tones = Array.from({ length: L }, (_, k) => tone(k));
   const look = three.trace ? { style: "trace", thickness: 0.6 } : { thickness: 0.3, arrows: true };
@@ -243,14 +256,18 @@ function listenToStructure() {
   get("paint").addEventListener("change", () => { paint(); three.viewer.render(); });
   get("draw-shown").addEventListener("change", tell);
   get("centre").addEventListener("click", () => { three.viewer.zoomTo(); three.viewer.render(); });
-  get("structure").addEventListener("keydown", (event) => {
+  const box = get("structure");
+  box.addEventListener("pointerdown", () => box.focus({ preventScroll: true }));
+  // The page scrolls on over a structure that nobody has clicked
+  box.addEventListener("wheel", (event) => { if (document.activeElement !== box) event.stopPropagation(); }, { capture: true, passive: true });
+  box.addEventListener("keydown", (event) => {
     const turn = turns[event.key];
     if (!turn || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     turn();
     three.viewer.render();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { paint(); tell(); });
+  DARK.addEventListener("change", () => { paint(); tell(); });
 }
 
 // The viewer starts when the page is read and it comes into view, and only while nobody moves on the map.
