@@ -4,6 +4,8 @@
 of families and the names in the weights' card. ``python benchmarks/homology.py`` searches the table of the
 default weights with every family of the folder and prints how many find themselves, another family of their
 homology cluster, and a family of another cluster; with ``--decoys`` what chance finds.
+``--structures FOLDER`` searches the chains that simulated families are made on with the representatives of
+``val``: their contacts were learned from, their sequences were not.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from data.homology import (  # noqa: E402
     save_families,
 )
 from data.msa import read_alignment  # noqa: E402
+from data.store import load_table  # noqa: E402
 from data.table import ProteinRow  # noqa: E402
 from dca.frequencies import site_frequencies  # noqa: E402
 from dca.weights import sequence_weights  # noqa: E402
@@ -117,6 +120,27 @@ def report(found: list[Found]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def chains_of(folder: str | Path, longest: int) -> list[Family]:
+    """Chains of a folder of structures, as `nets.folds` reads it, each a family of one sequence."""
+    rows = load_table(Path(folder) / "structures.tsv", ("id", "sequence"))
+    return [
+        Family(row["id"], row["id"], "train", row["sequence"])
+        for row in rows
+        if len(row["sequence"]) <= longest
+    ]
+
+
+def kin_of_chains(rows: dict[str, ProteinRow], chains: list[Family]) -> str:
+    """Which families find chains with E < 0.001, and with what E-values; one line each."""
+    lines = [f"{len(rows)} families, {len(chains)} chains"]
+    for name, row in rows.items():
+        hits = find_homologues(read_alignment(row.alignment).tokens, chains)
+        close = [f"{hit.family} {hit.evalue:.1e}" for hit in hits if hit.evalue < HOMOLOGOUS]
+        if close:
+            lines.append(f"- {name} ({row.cluster}): {', '.join(close)}")
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write tables, or print how well they work."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -128,6 +152,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--write", nargs="*", metavar="WEIGHTS", help="weights files (default: those shipped)"
     )
     parser.add_argument("--decoys", action="store_true", help="search the consensus sequences backwards")
+    parser.add_argument("--structures", metavar="FOLDER", help="search the chains of structures.tsv there")
+    parser.add_argument("--longest", type=int, default=260, metavar="L", help="chains of at most so many")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     rows = {
@@ -136,6 +162,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.write is not None:
         for path in options.write or sorted(PRETRAINED.glob("*.safetensors")):
             log.info("%s: %d families", families_file(path), write(Path(path), rows))
+        return 0
+    if options.structures:
+        chains = chains_of(options.structures, options.longest)
+        chosen = read_families(options.folder, ["val"], only=options.only)
+        sys.stdout.write(kin_of_chains({row.protein: row for row in chosen}, chains))
         return 0
     families = load_families(families_file(find_weights(DEFAULT)))
     if options.decoys:  # of their length and composition, and no kin of anybody

@@ -1,7 +1,8 @@
 """Alignments: from any format to tokens over the columns of one query.
 
-Codes are those of `data.alphabet`. Columns are the query's residues, all of them; by default no row and
-no column is left out, so that every program sees the same alignment.
+Codes are those of `data.alphabet`. Columns are the query's residues, all of them: those that the file has
+in an insertion too, as columns of gaps, so that numbers and separations are those of the sequence. By default
+no row and no column is left out, so that every program sees the same alignment.
 """
 
 import gzip
@@ -20,7 +21,7 @@ from data.layout import Layout, a3m_text, match_bytes, survey
 from data.limits import memory_bound
 from data.memory import alignment_bytes, require_bytes
 from data.query import find_query, ungapped
-from data.rows import Row, blocks_of, read_rows
+from data.rows import Row, as_bytes, blocks_of, read_rows
 from data.store import atomic_path, sha256
 
 __all__ = ["Alignment", "Row", "crop", "filter_alignment", "read_alignment", "read_rows", "write_a3m"]
@@ -60,7 +61,8 @@ class Alignment:
     query_name : str
         Full header of the query's row.
     columns : int32 [L]
-        0-based match column of the file that each query residue stands in.
+        0-based match column of the file that each query residue stands in; -1 of one in an insertion,
+        whose column holds gaps in every row.
     unknown : int
         Number of residues X, B, Z, U, O, J in the query's columns, read as gaps (before any filter).
     source : str
@@ -154,9 +156,8 @@ def read_alignment(
     layout = survey(path, blocks)
     index = _query_index(path, layout, query, choose)
     row = next(itertools.islice(itertools.chain.from_iterable(blocks), index, None))
-    letters = match_bytes([row], layout)[0]
-    columns = np.flatnonzero((letters != _DASH) & (letters != ord("."))).astype(np.int32)
-    if len(columns) == 0:
+    text, columns = _residues(row, layout)
+    if not (columns >= 0).any():
         raise AlignmentError(
             "the query row holds nothing but gaps",
             file=path,
@@ -164,23 +165,32 @@ def read_alignment(
             value=row.name[:60],
             remedy="name another row as query",
         )
-    _log_lost_residues(path, row, len(columns))
+    if lost := int((columns < 0).sum()):
+        words = "residues of query %r stand in insertions: columns of gaps"
+        log.warning(f"%s: %d {words}", path, lost, row.name[:60])
     names, tokens, unknown = _fill_tokens(path, layout, index, columns, blocks, for_columns)
+    _require_company(tokens, path, row.name, "name another row as query")
+    return Alignment(names, tokens, text, row.name, columns, unknown, str(path), index)
+
+
+def _residues(row: Row, layout: Layout) -> tuple[str, np.ndarray]:
+    """The residues of the query, and the match column of each, -1 in an insertion."""
+    codes = as_bytes(a3m_text(row.text, layout))
+    inserted = (codes >= ord("a")) & (codes <= ord("z"))
+    columns = np.where(inserted, -1, np.cumsum(~inserted) - 1).astype(np.int32)
+    residue = codes != _DASH
+    return codes[residue].tobytes().decode("latin-1").upper(), columns[residue]
+
+
+def _require_company(tokens: np.ndarray, path: str | Path, name: str, remedy: str) -> None:
+    """Refuse an alignment of which the query alone has residues."""
     if tokens[1:].min() == GAP:
         raise AlignmentError(
             "every row but the query holds nothing but gaps in the query's columns",
             file=path,
-            value=row.name[:60],
-            remedy="name another row as query",
+            value=name[:60],
+            remedy=remedy,
         )
-    text = letters[columns].tobytes().decode("latin-1").upper()
-    return Alignment(names, tokens, text, row.name, columns, unknown, str(path), index)
-
-
-def _log_lost_residues(path: str | Path, row: Row, kept: int) -> None:
-    lost = len(ungapped(row.text)) - kept
-    if lost:
-        log.warning("%s: %d residues of query %r stand in insertions: no columns", path, lost, row.name[:60])
 
 
 def _fill_tokens(
@@ -191,23 +201,29 @@ def _fill_tokens(
     blocks: Iterable[list[Row]],
     for_columns: bool,
 ) -> tuple[list[str], np.ndarray, int]:
-    """Names, tokens and number of unknown residues over `columns`, row `index` moved to the top."""
+    """Names, tokens and number of unknown residues over `columns`, row `index` moved to the top.
+
+    Columns of number -1 are gaps in every row.
+    """
     require_bytes(
         f"{path}: reading {layout.rows} sequences and {len(columns)} columns",
         alignment_bytes(layout.rows, len(columns), for_columns=for_columns),
     )
     with memory_bound(path, MemoryLimitError):
         tokens = np.empty((layout.rows, len(columns)), dtype=np.int8, order="F" if for_columns else "C")
+        tokens[:, columns < 0] = GAP
         names = [] if for_columns else [""] * layout.rows
+    held = np.flatnonzero(columns >= 0)
+    whole = len(held) == len(columns)
     done = count = 0
     for rows in blocks:
         numbers = np.arange(done, done + len(rows))
         slots = np.where(numbers == index, 0, numbers + (numbers < index))
-        codes = _CODES[match_bytes(rows, layout)[:, columns]]
+        codes = _CODES[match_bytes(rows, layout)[:, columns[held]]]
         unknown = codes == UNKNOWN
         count += int(np.count_nonzero(unknown))
         codes[unknown] = GAP
-        tokens[slots] = codes
+        tokens[slots if whole else np.ix_(slots, held)] = codes
         if names:
             for slot, row in zip(slots.tolist(), rows, strict=True):
                 names[slot] = row.name
@@ -246,7 +262,8 @@ def filter_alignment(
     ----------
     alignment : Alignment
     min_coverage : float
-        Rows with a smaller share of columns that hold a residue are dropped.
+        Rows with a smaller share of columns that hold a residue are dropped. Columns where no row has one
+        do not count here and below.
     max_column_gaps : float
         Columns with a larger share of gaps (over the rows that are left) are masked; the query keeps its
         letter in ``query``.
@@ -260,7 +277,8 @@ def filter_alignment(
     -------
     Alignment, dict
         The alignment (the query is always kept) and, for the report, ``rows`` before and
-        after, ``columns``, and for each filter its threshold and how many it dropped or masked.
+        after, ``columns``, and for each filter its threshold and how many it dropped or masked; where the
+        query has residues in insertions, their number.
 
     Raises
     ------
@@ -268,9 +286,11 @@ def filter_alignment(
         No column, or no row but the query, is left.
     """
     tokens = alignment.tokens
-    rows = (tokens != GAP).mean(axis=1) >= min_coverage
+    residue = tokens != GAP
+    told = residue.any(axis=0)
+    rows = residue[:, told].mean(axis=1) >= min_coverage
     rows[0] = True
-    keep = (tokens[rows] == GAP).mean(axis=0) <= max_column_gaps
+    keep = told & (1 - residue[rows].mean(axis=0) <= max_column_gaps)
     kept, columns = np.flatnonzero(rows), np.flatnonzero(keep)
     distinct = kept[_distinct_rows(tokens[np.ix_(kept, columns)], max_identity)]
     chosen = distinct[_spread(len(distinct), max_sequences)]
@@ -278,11 +298,13 @@ def filter_alignment(
         "rows_before": len(tokens),
         "columns": len(keep),
         "min_coverage": {"threshold": min_coverage, "rows_dropped": len(tokens) - len(kept)},
-        "max_column_gaps": {"threshold": max_column_gaps, "columns_masked": len(keep) - len(columns)},
+        "max_column_gaps": {"threshold": max_column_gaps, "columns_masked": int(told.sum()) - len(columns)},
         "max_identity": {"threshold": max_identity, "rows_dropped": len(kept) - len(distinct)},
         "max_sequences": {"threshold": max_sequences, "rows_dropped": len(distinct) - len(chosen)},
         "rows_after": len(chosen),
     }
+    if inserted := int((alignment.columns < 0).sum()):
+        report["query_residues_in_insertions"] = inserted
     if len(columns) == 0 or len(chosen) < 2:
         raise AlignmentError(
             "the filters leave nothing", file=alignment.source, value=report, remedy="relax the filters"
@@ -339,7 +361,7 @@ def crop(alignment: Alignment, region: str) -> Alignment:
     Raises
     ------
     AlignmentError
-        The region is malformed or reaches outside the query.
+        The region is malformed or reaches outside the query, or no other row has a residue in it.
     """
     if not region.strip():
         return alignment
@@ -353,4 +375,8 @@ def crop(alignment: Alignment, region: str) -> Alignment:
             value=region,
             remedy=f"give FIRST-LAST with 1 <= FIRST <= LAST <= {length}",
         )
-    return _take(alignment, np.arange(len(alignment.tokens)), np.arange(first - 1, last))
+    part = _take(alignment, np.arange(len(alignment.tokens)), np.arange(first - 1, last))
+    _require_company(
+        part.tokens, alignment.source, f"region {region.strip()}", "give another region or query"
+    )
+    return part

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from data.alphabet import GAP
 from dca.accelerate import get_threads, in_parallel, jit
 from dca.space import space
 
@@ -19,6 +20,7 @@ def sequence_weights(tokens: np.ndarray, identity: float = 0.8) -> np.ndarray:
 
     Identity is the share of all L columns with the same letter, and a gap is a letter (Morcos et al. 2011,
     PNAS 108:E1293; plmc and pydca count the same way, CCMpred asks for more than ceil(identity L) columns).
+    Columns of gaps alone, as masked ones are, do not count.
 
     Parameters
     ----------
@@ -63,7 +65,13 @@ def _comparable(tokens: np.ndarray, identity: float) -> tuple[np.ndarray, np.uin
         raise ValueError(f"identity must lie in (0, 1], got {identity}")
     planes = _at_cache_line((-(-length // 64), _PLANES, -(-rows // _LINE) * _LINE))
     _pack(np.ascontiguousarray(tokens.T), _variable_first(tokens), planes)
-    return planes, np.uint64(length - math.ceil(identity * length - 1e-9))
+    told = length - _empty_columns(tokens)
+    return planes, np.uint64(told - math.ceil(identity * told - 1e-9))
+
+
+def _empty_columns(tokens: np.ndarray) -> int:
+    """Columns where no sequence has a residue; the first sequence tells most of the others at once."""
+    return sum(not (tokens[:, k] != GAP).any() for k in np.flatnonzero(tokens[0] == GAP))
 
 
 def _at_cache_line(shape: tuple[int, ...]) -> np.ndarray:

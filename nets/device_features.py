@@ -117,7 +117,10 @@ def device_features(
 
 def _weights(letters: Tensor, length: int) -> Tensor:
     """Of each sequence, from its one-hot letters; the counts are whole numbers, exact in half precision."""
-    least = math.ceil(IDENTITY * length - 1e-9) - 0.5
+    empty = int(
+        letters.view(len(letters), length, -1)[:, :, GAP].amin(dim=0).sum()
+    )  # as `dca.weights` counts
+    least = math.ceil(IDENTITY * (length - empty) - 1e-9) + empty - 0.5
     found = [(part @ letters.T >= least).sum(dim=1) for part in letters.split(_ROWS)]
     return 1.0 / torch.cat(found).float()
 

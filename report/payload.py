@@ -253,7 +253,7 @@ def pack_protein(protein: Protein) -> dict[str, Any]:
         "distance": pack_distance(protein.distance),
         "blocks": _pack_blocks(protein.contacts, protein.length),
         "reasons": {"gapRich": GAP_RICH, "gapReach": GAP_REACH, "unresolvedReach": UNRESOLVED_REACH},
-        "columns": [int(column) + 1 for column in protein.columns],
+        "columns": [int(column) + 1 if column >= 0 else None for column in protein.columns],
         "letters": _pack_letters(protein),
         "partner": _pack_contacts(protein.truth.get("assembly_distance")),
         "elsewhere": _pack_contacts(protein.elsewhere),

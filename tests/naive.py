@@ -11,12 +11,13 @@ GAP = 20
 
 def sequence_weights(tokens, identity):
     rows, length = tokens.shape
+    told = sum(any(tokens[n, i] != GAP for n in range(rows)) for i in range(length))
     weights = np.zeros(rows)
     for n in range(rows):
         similar = 0
         for m in range(rows):
-            same = sum(int(tokens[n, i] == tokens[m, i]) for i in range(length))
-            similar += same >= identity * length - 1e-9
+            differ = sum(int(tokens[n, i] != tokens[m, i]) for i in range(length))
+            similar += told - differ >= identity * told - 1e-9
         weights[n] = 1 / similar
     return weights
 

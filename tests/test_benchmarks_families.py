@@ -51,6 +51,17 @@ def test_kin_is_counted(folder):
     assert "| train | 4 | 2 | 2 | 1 | 1 | 0 |" in homology.report(list(found.values()))
 
 
+def test_kin_of_chains_is_told(folder, tmp_path):
+    letters = decode(sequence(2))
+    lines = ["id\tsequence", f"kin\t{letters}", f"stranger\t{decode(sequence(5))}", f"long\t{letters * 9}"]
+    (tmp_path / "structures.tsv").write_text("\n".join(lines) + "\n")
+    chains = homology.chains_of(tmp_path, 8 * LENGTH)
+    assert [chain.family for chain in chains] == ["kin", "stranger"]
+    told = homology.kin_of_chains({row.protein: row for row in read_families(str(folder))}, chains)
+    assert told.startswith("4 families, 2 chains\n- c (c): kin ")
+    assert told.count("\n") == 2
+
+
 def test_repeats_are_told(folder, capsys):
     assert repeats.main(["--folder", str(folder)]) == 0
     told = capsys.readouterr().out

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from data.alphabet import GAP, LETTERS, decode
 from data.errors import AlignmentError
 from data.msa import crop, filter_alignment, read_alignment, read_rows, write_a3m
+from dca.weights import sequence_weights
 
 
 def rows_of(alignment):
@@ -91,7 +92,7 @@ def test_secondary_structure_rows_of_hhsuite_are_skipped(tmp_path):
 def test_insertions_of_one_length_are_not_taken_for_columns(tmp_path):
     # Both rows have 7 characters, but the insertions stand in different places
     path = write_text(tmp_path / "f.a3m", ">a\nMKgVLWE\n>b\nMKVLWgE\n")
-    assert rows_of(read_alignment(path)) == ["MKVLWE", "MKVLWE"]
+    assert rows_of(read_alignment(path)) == ["MK-VLWE", "MK-VLWE"]
 
 
 @pytest.mark.parametrize("name", ["f.fasta", "unnamed", "f.fa.gz"])
@@ -111,11 +112,11 @@ def test_masked_rows_that_allow_one_reading_are_read_by_columns(tmp_path):
 
 def test_columns_of_lower_case_alone_are_told(tmp_path, caplog):
     masked = ">a\nMKvlWEHT\n>b\nMRvlWEHT\n"
-    assert rows_of(read_alignment(write_text(tmp_path / "f.fasta", masked))) == ["MKWEHT", "MRWEHT"]
+    assert rows_of(read_alignment(write_text(tmp_path / "f.fasta", masked))) == ["MK--WEHT", "MR--WEHT"]
     assert "2 columns of lower case alone are insertions" in caplog.text
     caplog.clear()
     dotted = masked.replace("MRvl", "MR..")
-    assert rows_of(read_alignment(write_text(tmp_path / "f.a2m", dotted))) == ["MKWEHT", "MRWEHT"]
+    assert rows_of(read_alignment(write_text(tmp_path / "f.a2m", dotted))) == ["MK--WEHT", "MR--WEHT"]
     read_alignment(write_text(tmp_path / "dotted.fasta", dotted))
     assert "lower case" not in caplog.text
 
@@ -239,12 +240,37 @@ def test_chosen_row(tmp_path):
 
     alignment = read_alignment(write_text(tmp_path / "f.a3m", FORMATS["f.a3m"]), choose=choose)
     assert seen[1] == ("s2", "MRVAGLWE")
-    assert alignment.query == "KVIW"
+    assert alignment.query == "KVGIW"  # with the residue that stands in an insertion
 
 
-def test_residues_of_the_query_in_insertions_are_logged(tmp_path, caplog):
-    read_alignment(write_text(tmp_path / "f.a3m", FORMATS["f.a3m"]), query="s2")
-    assert "2 residues of query 's2'" in caplog.text
+def test_residues_of_the_query_in_insertions_are_columns_of_gaps(tmp_path, caplog):
+    # EVcouplings' way: target columns with too many gaps in lower case, those of the others alike or "."
+    text = ">t\nacDEFghIKLMNp\n>u\n..DEF.hIK-MN.\n>v\n..DQF..I-LMN.\n"
+    found = read_alignment(write_text(tmp_path / "f.a2m", text))
+    assert "5 residues of query 't' stand in insertions: columns of gaps" in caplog.text
+    assert found.query == "ACDEFGHIKLMNP"
+    assert found.columns.tolist() == [-1, -1, 0, 1, 2, -1, -1, 3, 4, 5, 6, 7, -1]
+    held = found.columns >= 0
+    assert (found.tokens[:, ~held] == GAP).all()
+    plain = ">t\nDEFIKLMN\n>u\nDEFIK-MN\n>v\nDQFI-LMN\n"
+    alone = read_alignment(write_text(tmp_path / "plain.a2m", plain))
+    np.testing.assert_array_equal(found.tokens[:, held], alone.tokens)
+    by_columns = read_alignment(tmp_path / "f.a2m", for_columns=True)
+    np.testing.assert_array_equal(by_columns.tokens, found.tokens)
+    np.testing.assert_array_equal(sequence_weights(found.tokens), sequence_weights(alone.tokens))
+    _, report = filter_alignment(found, min_coverage=0.8)
+    assert report["min_coverage"]["rows_dropped"] == 0  # 7 of the 8 columns that can hold a residue
+    assert report["max_column_gaps"]["columns_masked"] == 0
+    assert report["query_residues_in_insertions"] == 5
+    part = crop(found, "3-8")
+    assert (part.query, part.columns.tolist()) == ("DEFGHI", [0, 1, 2, -1, -1, 3])
+
+
+def test_a_region_that_no_other_row_reaches_is_refused(tmp_path):
+    text = ">t\nACDEFGHIKL\n>u\n-----GHIKL\n"
+    alignment = read_alignment(write_text(tmp_path / "f.a3m", text))
+    with pytest.raises(AlignmentError, match=r"every row but the query.*region 1-5"):
+        crop(alignment, "1-5")
 
 
 def test_query_that_is_not_there(tmp_path):

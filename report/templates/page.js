@@ -12,6 +12,7 @@ const blocks = model.blocks && {
 const number = (value, digits) => (value === null || value === undefined ? MISSING : value.toFixed(digits));
 const counted = (value) => value.toLocaleString("en");
 const queryName = (k) => `${model.query[k]}${k + model.first}`;
+const fileColumn = (k) => model.columns[k] ?? MISSING; // a residue in an insertion has none
 const structureName = (k) => (model.residue && model.residue[k]) || MISSING;
 const repeated = pairSet(model.repeats.repeat); // of the best 3 L pairs alone
 const moved = pairSet(model.repeats.moved);
@@ -209,7 +210,7 @@ function facts(p) {
   const rows = [
     ["query numbering", `${queryName(i)}, ${queryName(j)}`],
     ["structure numbering", model.residue ? `${structureName(i)}, ${structureName(j)}` : "no structure"],
-    ["alignment columns", `${model.columns[i]}, ${model.columns[j]}`],
+    ["alignment columns", `${fileColumn(i)}, ${fileColumn(j)}`],
     ...(model.uniprot ? [["UniProt numbering", `${model.uniprot[i] || MISSING}, ${model.uniprot[j] || MISSING}`]] : []),
     ["apart in sequence", j - i],
     ["rank in this range", rank ? `${counted(rank)} of ${counted(ranked.order.length)}` : "outside the range"],
@@ -284,7 +285,7 @@ function fillTip(p) {
   const rank = rankedPairs(methods.get(state.method), state.range).rank[p];
   const lines = [
     `${queryName(i)} \u2013 ${queryName(j)}${model.residue ? ` \u00b7 structure ${structureName(i)}, ${structureName(j)}` : ""}`,
-    `alignment columns ${model.columns[i]}, ${model.columns[j]} \u00b7 ${rank ? `rank ${counted(rank)}` : "outside the range"}`,
+    `alignment columns ${fileColumn(i)}, ${fileColumn(j)} \u00b7 ${rank ? `rank ${counted(rank)}` : "outside the range"}`,
     `score ${number(scoreOf(methods.get(state.method), p), 3)}${model.probability ? ` \u00b7 probability ${number(probabilityOf(p), 2)}` : ""}${tested ? ` \u00b7 q ${qText(p)}` : ""}${
       distances ? ` \u00b7 ${distanceText(p)}` : ""}`,
   ];
