@@ -186,6 +186,10 @@ def compute(options: argparse.Namespace) -> None:
     only_taught = all(VARIANTS[name].labelled for name in options.variants)
     labelled = options.teacher_length if only_taught else 0
     examples = training_examples(options.families, options.examples, options.max_length, labelled)
+    if any(VARIANTS[name].fold_share for name in options.variants) and not any(
+        example.cluster.startswith(CLUSTER) for example in examples
+    ):
+        raise SystemExit(f"{options.examples / 'folds'}: no simulated folds to learn from (nets.folds)")
     held_out = list(validation(options.families, options.examples, options.max_length, options.depths))
     for seed in options.seeds:
         for name in options.variants:

@@ -72,12 +72,17 @@ def run(family: Family, weights: dict[str, Loaded], methods: list[str], store: S
         store.add(family, name, contact)
 
 
+def named(weights: str) -> str:
+    """What the method of some weights is called: shipped ones by their name, files by theirs."""
+    return Path(weights).stem if "/" in weights or weights.endswith(".safetensors") else weights
+
+
 def compute(options: argparse.Namespace) -> int:
     """Fill the table; the exit code is 1 when a family failed."""
     set_threads(options.threads)
     torch.set_num_threads(options.threads)
     store = Store(options.out)
-    loaded = {Path(name).stem if "/" in name else name: load_refiner(name) for name in options.weights}
+    loaded = {named(name): load_refiner(name) for name in options.weights}
     rows = read_families(options.families, [options.split], longest=options.max_length)
     failed = 0
     for number, row in enumerate(sorted(rows, key=lambda row: Path(row.alignment).stat().st_size), start=1):
@@ -134,6 +139,8 @@ def calibration(path: Path, method: str) -> str:
         known = ~np.isnan(arrays["distance"][upper])
         pairs = upper[1][known] - upper[0][known], arrays["contact"][upper][known]
         samples.append((outcome, *pairs, arrays["distance"][upper][known] < 8, len(arrays["contact"])))
+    if not samples:
+        raise SystemExit(f"{path.with_suffix('.maps')}: no maps of {method}; name weights as the table does")
     lines = ["| Neff | range | maps | ECE, top 2L | ECE, p > 0.1 | Brier skill | expected - observed at L |"]
     lines.append("|---|---|---|---|---|---|---|")
     rates = _base_rates(samples)
@@ -214,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.calibration:
         for name in options.weights:
-            print(f"{name}\n\n{calibration(options.calibration, name)}")
+            print(f"{name}\n\n{calibration(options.calibration, named(name))}")
         return 0
     return compute(options)
 

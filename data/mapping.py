@@ -60,6 +60,15 @@ def map_query(query: str, chain: Chain, min_identity: float = 0.9, min_coverage:
     aligned = index >= 0
     identity, pairs = _identity(query, chain, index)
     coverage = float(aligned.mean())
+    if pairs == 0 and coverage >= min_coverage:
+        model = " with a pLDDT that is high enough" if chain.model else ""
+        raise MappingError(
+            f"no residue that the query aligns with has coordinates{model}",
+            file=chain.source,
+            place=f"chain {chain.name}",
+            value=f"coverage {coverage:.2f} of {len(query)} query residues",
+            remedy="name another chain or structure" + (", or lower min_plddt" if chain.model else ""),
+        )
     if pairs == 0 or identity < min_identity or coverage < min_coverage:
         raise MappingError(
             "the query does not match the structure",

@@ -51,7 +51,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def save_arrays(path: str | Path, **arrays: Any) -> None:
+def save_arrays(path: str | Path, /, **arrays: Any) -> None:
     """Write named arrays as an uncompressed ``.npz`` in one step; the bytes depend on them alone."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)

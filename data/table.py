@@ -18,7 +18,7 @@ from data.query import query_file, sequence_of, uniprot_accession
 from data.registry import SOURCES, find_local, find_package_file, parse_cell
 from data.structure_cells import NamedStructure, split_structures
 
-VARIABLE = re.compile(r"<[a-z][a-z0-9_]*>")  # Snakemake 9.27, snakemake.pathvars
+VARIABLE = re.compile(r"<[a-z][a-z0-9_]*>|[{}]")  # Snakemake 9.27, snakemake.pathvars, and wildcards
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"  # of a protein or a cluster; as the schema of rows has it
 COLUMNS = (
     "protein",
@@ -311,7 +311,7 @@ def _source_problems(cell: str, kind: str, directory: Path) -> list[str]:
 
 
 def _variable_problems(kind: str, path: Path) -> list[str]:
-    """A word in angle brackets, which Snakemake takes for a variable and stops the whole run at."""
+    """What Snakemake takes for a variable: it stops the whole run at a word in angle brackets or braces."""
     word = VARIABLE.search(str(path))
     return [f"{kind}: {str(path)!r}; rename {word[0]}, which Snakemake reads as a variable"] if word else []
 
@@ -356,8 +356,8 @@ def _map_problems(cell: str, directory: Path) -> list[str]:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not value or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
             found.append(f"maps: {part!r}; write NAME=PATH, several joined by ;")
-        elif name in OUR_MAPS or name.startswith("refined") or re.search(r"_(raw|di)$", name):
-            found.append(f"maps: {name!r} is the name of a map of our own; choose another")
+        elif name in {*OUR_MAPS, "file"} or name.startswith("refined") or re.search(r"_(raw|di)$", name):
+            found.append(f"maps: {name!r} is a name that the program itself uses; choose another")
         elif name in names:
             found.append(f"maps: {name!r} stands there twice")
         elif not os.path.isfile(_absolute(value, directory)):

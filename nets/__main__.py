@@ -50,7 +50,8 @@ def _arguments() -> argparse.Namespace:
         default=[],
         type=_expert,
         metavar="trrosetta|NAME=MAP",
-        help="published network, or foreign map, that the weights read",
+        help="published network, or foreign map, that the weights read (those that read a foreign map are "
+        "trained with the functions of `nets`: the commands make examples without one)",
     )
     parser.add_argument("--query", default="", help="name or sequence of the query (default: the first row)")
     parser.add_argument("--min-separation", type=_positive, default=6, help="smallest j - i that is printed")

@@ -333,6 +333,24 @@ def test_redo_computes_a_method_anew(families, tmp_path, monkeypatch):
     assert not {method for method in changed if method.startswith("ridge")}
 
 
+def test_folds_that_are_not_there_are_no_variant(tmp_path):
+    (tmp_path / "families.tsv").write_text("id\tsplit\tcluster\trepresentative\tlength\n")
+    arguments = ["--families", str(tmp_path), "--examples", str(tmp_path), "--out", str(tmp_path / "a.tsv")]
+    with pytest.raises(SystemExit, match="no simulated folds"):
+        ablation.main([*arguments, "--variants", "with folds"])
+
+
+def test_files_of_weights_are_called_alike_with_and_without_a_folder():
+    names = ["covarion-5", "mine.safetensors", "a/mine.safetensors", "./mine"]
+    assert [refiner.named(name) for name in names] == ["covarion-5", "mine", "mine", "mine"]
+
+
+def test_a_calibration_without_maps_is_refused(tmp_path):
+    (tmp_path / "t.tsv").write_text("protein\n")
+    with pytest.raises(SystemExit, match=r"t\.maps: no maps of mine"):
+        refiner.main(["--calibration", str(tmp_path / "t.tsv"), "--weights", "a/mine.safetensors"])
+
+
 def test_refiner_at_depths_and_its_calibration(families, tmp_path, capsys):
     out = tmp_path / "r.tsv"
     arguments = ["--families", str(families), "--split", "train", "--methods", "ridge", "--depths", "3"]

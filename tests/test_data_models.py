@@ -76,6 +76,23 @@ def test_residues_below_the_cut_are_unresolved(tmp_path):
     np.testing.assert_allclose(truth.plddt, PLDDT, atol=1e-4)
 
 
+def test_confidence_between_0_and_1_is_read_as_shares(tmp_path):
+    (tmp_path / "m.cif").write_text(model_text(SEQUENCE, [value / 100 for value in PLDDT]))
+    chain = hide_uncertain(read_chain(tmp_path / "m.cif"), 70)
+    assert np.flatnonzero(~chain.resolved).tolist() == [2, 4]
+    np.testing.assert_allclose(chain.plddt, PLDDT, atol=1e-4)
+    assert "pLDDT between 0 and 1" in chain.notes[-2]
+
+
+def test_a_model_without_confident_residues_is_named_as_that(tmp_path):
+    (tmp_path / "m.cif").write_text(model_text(SEQUENCE, [30.0] * 8))
+    chain = hide_uncertain(read_chain(tmp_path / "m.cif"), 70)
+    with pytest.raises(
+        CovarionError, match=r"no residue .* has coordinates with a pLDDT that is high enough"
+    ):
+        map_query(SEQUENCE, chain)
+
+
 def test_a_residue_without_confidence_is_below_any_cut(tmp_path):
     (tmp_path / "m.cif").write_text(model_text(SEQUENCE, PLDDT).replace(" 2 90.0 1 ", " 2 ? 1 "))
     assert not hide_uncertain(read_chain(tmp_path / "m.cif"), 0).resolved[1]

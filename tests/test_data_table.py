@@ -92,9 +92,10 @@ BAD = {
     "map without path": (row(maps="a="), "maps: 'a='; write NAME=PATH"),
     "map not there": (row(maps="a=x.rr"), "maps: no such file 'x.rr'"),
     "map twice": (row(maps="a=m.rr;a=n.rr"), "maps: 'a' stands there twice"),
-    "map of our own": (row(maps="plm=m.rr"), "maps: 'plm' is the name of a map of our own"),
-    "map named as refined": (row(maps="refined=m.rr"), "maps: 'refined' is the name"),
-    "map named as raw": (row(maps="x_raw=m.rr"), "maps: 'x_raw' is the name"),
+    "map of our own": (row(maps="plm=m.rr"), "maps: 'plm' is a name that the program itself uses"),
+    "map that numpy reserves": (row(maps="file=m.rr"), "maps: 'file' is a name that the program itself uses"),
+    "map named as refined": (row(maps="refined=m.rr"), "maps: 'refined' is a name"),
+    "map named as raw": (row(maps="x_raw=m.rr"), "maps: 'x_raw' is a name"),
     "split": (row(split="test"), "split: 'test'; train, tune, val"),
     "cluster": (row(cluster="a b"), "cluster: 'a b'; a name of letters, digits, _ . and -"),
     "too many cells": ([*row(), "x"], f"{len(COLUMNS) + 1} cells"),
@@ -200,6 +201,14 @@ def test_a_word_in_angle_brackets_would_be_a_variable_of_snakemake(folder, colum
     with pytest.raises(TableError, match=f"line 2 .P1.: {column}: .*rename <b>") as caught:
         read(table(folder, row("P1", **{column: named["<b>x"]}), row("P2", **{column: named["x <b y>"]})))
     assert "P2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["alignment", "structure", "maps"])
+def test_braces_would_be_a_wildcard_of_snakemake(folder, column):
+    (folder / "a{x}").write_text((folder / "a.fasta").read_text())
+    cell = "m=a{x}" if column == "maps" else "a{x}"
+    with pytest.raises(TableError, match=rf"line 2 .P1.: {column}: .*rename {{"):
+        read(table(folder, row("P1", **{column: cell})))
 
 
 def test_tables_without_rows(folder):
