@@ -333,9 +333,9 @@ def test_redo_computes_a_method_anew(families, tmp_path, monkeypatch):
     assert not {method for method in changed if method.startswith("ridge")}
 
 
-def test_folds_that_are_not_there_are_no_variant(tmp_path):
-    (tmp_path / "families.tsv").write_text("id\tsplit\tcluster\trepresentative\tlength\n")
-    arguments = ["--families", str(tmp_path), "--examples", str(tmp_path), "--out", str(tmp_path / "a.tsv")]
+def test_folds_that_are_not_there_are_no_variant(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "training_examples", lambda *_: [])  # real families, and no folder of folds
+    arguments = ["--examples", str(tmp_path), "--out", str(tmp_path / "a.tsv")]
     with pytest.raises(SystemExit, match="no simulated folds"):
         ablation.main([*arguments, "--variants", "with folds"])
 
