@@ -41,4 +41,4 @@ rule all:
 
 onerror:
     # A protein's failure is its own: the summary and the overview are written over what is there.
-    write_run_overview()
+    write_overview_after_failure(PLAN)

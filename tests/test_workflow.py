@@ -134,6 +134,7 @@ def test_editing_a_row_runs_that_protein_alone(run):
         write_table(table, [good, alone])
         done = snakemake(folder, "--dry-run", check=0)
         assert planned(done.stdout) == set()
+        assert "rule write_overview" in done.stdout  # it is of the run that failed
         write_table(table, [good, alone | {"region": "3-40"}])
         jobs = planned(snakemake(folder, "--dry-run", check=0).stdout)
         assert {protein for _, protein in jobs} == {"alone"}
@@ -142,6 +143,22 @@ def test_editing_a_row_runs_that_protein_alone(run):
         }
     finally:
         table.write_text(before)
+
+
+def test_an_overview_of_a_failed_run_is_written_anew(tmp_path):
+    """Also where an earlier run had ended well, and the table is again the one that it had."""
+    (tmp_path / "good.fasta").write_text(">a\nMKVLWAALLVTFLAG\n>b\nMKVLWAALLVTFLAR\n>c\nMKILWSALLVTYLAR\n")
+    (tmp_path / "bad.fasta").write_text(">a\nMKVLW\n>b\nMKVL\n")
+    rows = [{"protein": name, "alignment": f"{name}.fasta"} for name in ("good", "bad")]
+    settings = ["dca={methods: [plm]}", "refine={weights: none}", "batch={proteins: 9, least: 1}"]
+    listed = []
+    for some, ended in ((rows, 1), (rows[:1], 0), (rows, 1), (rows[:1], 0)):
+        write_table(tmp_path / "proteins.tsv", some)
+        snakemake(tmp_path, config=settings, check=ended)
+        text = (tmp_path / "results" / "summary.tsv").read_text()
+        listed.append([row["protein"] for row in csv.DictReader(text.splitlines(), delimiter="\t")])
+    assert [sorted(set(names)) for names in listed] == [["bad", "good"], ["good"]] * 2
+    assert "Nothing to be done" in snakemake(tmp_path, "--dry-run", config=settings, check=0).stdout
 
 
 def test_a_mended_row_forgets_its_failure(run):

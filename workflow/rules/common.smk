@@ -16,7 +16,8 @@ from workflow.networks import member_configs
 from workflow.plan import Plan, source_digest
 from workflow.progress import Remaining
 from workflow.structure_files import local_input, structure_at
-from workflow.run_record import protein_rows, run_settings, write_overview_of
+from workflow.run_record import failed_before, protein_rows, run_settings
+from workflow.run_record import write_overview_after_failure
 
 try:
     PLAN = Plan.from_config(config, checked=not workflow.is_main_process)
@@ -209,8 +210,3 @@ def journal_of(protein):
     """Journal of a protein that a batch made, for jobs of its own: what the batch left is then older than it."""
     path = PLAN.result(protein, JOURNAL)
     return [path] if os.path.exists(path) else []
-
-
-def write_run_overview():
-    """Summary and overview over whatever is there; used by the last rule and after a failure."""
-    write_overview_of(PLAN)

@@ -88,6 +88,7 @@ rule write_overview:
         of_every("report.html", BATCHES.alone),
         of_every("scores.tsv", [p for p in BATCHES.alone if PLAN.row(p).structure]),
         BATCHES.markers,
+        failed_before(PLAN),
     output:
         summary=report(
             f"{RESULTS}/summary.tsv", caption="../report/summary.rst", category="Run"
