@@ -296,6 +296,17 @@ def test_results_of_own_jobs_stay_with_them(folder):
     assert Batches.of(Plan.from_config(config_of()), True, False).alone == []
 
 
+@pytest.mark.parametrize(("begun", "alone"), [(["p1"], []), ([], ["p1", "p2"])])
+def test_a_row_that_goes_does_not_end_the_batches_of_the_others(folder, begun, alone):
+    config = config_of(batch={"least": 3})
+    for name in begun:
+        os.makedirs(f"results/{name}")
+        for file in (NAME, "alignment.npz"):
+            Path(f"results/{name}/{file}").touch()
+    write_table(folder / "proteins.tsv", [{"protein": n, "alignment": f"{n}.fasta"} for n in ("p1", "p2")])
+    assert Batches.of(Plan.from_config(config), True, False).alone == alone
+
+
 def test_a_lost_page_gives_the_batch_another_name(folder):
     config = config_of()
     run(config, ["p1", "p2"])

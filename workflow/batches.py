@@ -149,7 +149,9 @@ def small_proteins(plan: Plan) -> list[str]:
         there = set(_listed(plan.config["results"]))
         small = list(pool.map(lambda name: _is_small(plan, name) and _is_free(plan, name, there), asked))
     found = [name for name, yes in zip(asked, small, strict=True) if yes]
-    return found if len(found) >= _settings(plan)["least"] else []
+    # `least` decides who begins: fewer of those that a batch made would be computed anew by jobs of their own
+    begun = any(os.path.exists(plan.result(name, JOURNAL)) for name in found)
+    return found if begun or len(found) >= _settings(plan)["least"] else []
 
 
 def _settings(plan: Plan) -> dict[str, int]:
