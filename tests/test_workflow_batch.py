@@ -331,8 +331,12 @@ def test_jobs_of_a_run_see_the_batches_that_were_planned(folder):
     os.makedirs("results/p1")
     Path("results/p1/alignment.npz").touch()  # would leave the batch, were it planned now
     assert Batches.of(plan, planning=False).parts == planned.parts
-    other = Plan.from_config(config_of() | {"results": "elsewhere"})
+    other = Plan.from_config(config_of(batch={"proteins": 5}) | {"results": "elsewhere"})
     assert Batches.of(other, planning=False).parts == {}
+    # A second run in the same directory, over other results
+    of_other = Batches.of(other, planning=True)
+    assert Batches.of(plan, planning=False).parts == planned.parts
+    assert Batches.of(other, planning=False).parts == of_other.parts
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ from workflow.journal import NAME as JOURNAL
 from workflow.members import Task, is_local, member_tasks, outside_inputs
 from workflow.plan import Plan
 
-PLANNED = Path(".snakemake") / "covarion-batches.json"
 FOLDER = "batches"
 _SIDE_BY_SIDE = 4  # batches that a few proteins are spread over, so that they use several cores
 _WORTH_A_JOB = 10  # proteins
@@ -62,8 +61,9 @@ class Batches:
         if not planning:
             return cls(plan, _planned(plan))
         parts = named(plan, chunks(small_proteins(plan), _settings(plan)["proteins"]))
-        if kept and (parts or PLANNED.exists()):
-            save_json(PLANNED, {"results": plan.config["results"], "parts": parts})
+        left = planned_file(plan)
+        if kept and (parts or left.exists()):
+            save_json(left, {"results": plan.config["results"], "parts": parts})
         return cls(plan, parts)
 
     @property
@@ -214,12 +214,19 @@ def _name(number: str, generation: int) -> str:
     return number if generation == 1 else f"{number}.{generation}"
 
 
+def planned_file(plan: Plan) -> Path:
+    """Where a run leaves its batches for its jobs; a run over other results in this directory has another."""
+    name = hashlib.sha256(plan.config["results"].encode()).hexdigest()[:12]
+    return Path(".snakemake") / f"covarion-batches-{name}.json"
+
+
 def _planned(plan: Plan) -> dict[str, list[str]]:
     """Batches as the process that plans the run left them; none where it left none."""
-    if not PLANNED.exists():
+    left = planned_file(plan)
+    if not left.exists():
         return {}
     try:
-        planned = load_json(PLANNED)
+        planned = load_json(left)
         if planned["results"] != plan.config["results"]:
             return {}
         return {part: [n for n in names if n in plan.proteins] for part, names in planned["parts"].items()}
