@@ -145,6 +145,18 @@ def test_editing_a_row_runs_that_protein_alone(run):
         table.write_text(before)
 
 
+@pytest.mark.parametrize("target", ["reports", "couplings"])
+def test_couplings_of_finished_proteins_are_computed_where_they_are_to_be_kept(run, target):
+    folder, table = run[0], run[0] / "proteins.tsv"
+    before = table.read_text()
+    try:
+        write_table(table, [{"protein": "alone", "alignment": "good.fasta"}])
+        done = snakemake(folder, "--dry-run", target, config=["dca={keep_couplings: true}"], check=0)
+        assert ("infer_couplings", "alone") in planned(done.stdout)
+    finally:
+        table.write_text(before)
+
+
 def test_an_overview_of_a_failed_run_is_written_anew(tmp_path):
     """Also where an earlier run had ended well, and the table is again the one that it had."""
     (tmp_path / "good.fasta").write_text(">a\nMKVLWAALLVTFLAG\n>b\nMKVLWAALLVTFLAR\n>c\nMKILWSALLVTYLAR\n")

@@ -180,6 +180,17 @@ def test_a_change_of_the_configuration_runs_what_it_concerns(folder, changes, re
     assert (message, ran.get("p1", [])) == ("", wanted)  # a page shows all settings
 
 
+def test_couplings_that_are_to_be_kept_are_computed_again_and_those_that_were_kept_are_not(folder):
+    write_table(folder / "proteins.tsv", [{"protein": n, "alignment": f"{n}.fasta"} for n in ("p1", "p2")])
+    keep = config_of(dca={"keep_couplings": True})
+    told = [Batches.of(Plan.from_config(c), True, False).told("0000") for c in (config_of(), keep)]
+    assert not set(told[0]) & set(told[1])
+    run()
+    assert run(keep, ["p1"]) == ("", {"p1": ["infer_couplings", "write_report"]})
+    assert os.path.exists("results/p1/couplings.npz")
+    assert run(names=["p1"]) == ("", {"p1": ["write_report"]})  # a page shows all settings
+
+
 def test_a_killed_stage_is_whole_or_redone_and_its_protein_comes_last(folder, monkeypatch):
     some = ["p1", "p2", "p3"]
     order = []

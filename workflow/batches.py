@@ -112,7 +112,8 @@ class Batches:
     def _told(self, name: str) -> str:
         tasks = self.tasks(name)
         files = [path for path in outside_inputs(tasks) if not self._made(path)]
-        text = "".join(task.key for task in tasks) + json.dumps([_mark(path) for path in files])
+        stay = [task.outputs for task in tasks]  # couplings too, where they are kept
+        text = "".join(task.key for task in tasks) + json.dumps([stay, [_mark(path) for path in files]])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -71,9 +71,11 @@ class Journal:
         inputs, outputs = record.get("inputs"), record.get("outputs")
         if not isinstance(inputs, dict) or not isinstance(outputs, dict):
             return False
-        same_names = set(inputs) == set(task.inputs) and set(outputs) == set(task.outputs)
-        files = [*inputs.items(), *outputs.items()]
-        return same_names and all(_same(path, mark) for path, mark in files)
+        # More may have stayed then: couplings that were kept and no longer are
+        if set(inputs) != set(task.inputs) or not set(outputs) >= set(task.outputs):
+            return False
+        files = [*inputs.items(), *((path, outputs[path]) for path in task.outputs)]
+        return all(_same(path, mark) for path, mark in files)
 
     def begin(self, task: Task) -> None:
         """Note that a stage begins, so that a later run knows whom a killed job was at."""

@@ -81,6 +81,13 @@ def of_every(name, proteins=None):
     ]
 
 
+def kept_couplings():
+    """Couplings of proteins with jobs of their own, where they are kept: wanted of finished proteins too."""
+    return of_every(
+        "couplings.npz", BATCHES.alone if config["dca"].get("keep_couplings") else []
+    )
+
+
 def given(rule):
     """Parameters of a rule that a batch gives its stages too."""
     names, arguments = ARGUMENTS[rule]

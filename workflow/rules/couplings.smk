@@ -6,6 +6,7 @@
 rule couplings:
     input:
         of_every("maps.npz", BATCHES.alone),
+        kept_couplings(),
         BATCHES.markers,
 
 

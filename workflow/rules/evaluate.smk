@@ -6,6 +6,7 @@
 rule reports:
     input:
         of_every("report.html", BATCHES.alone),
+        kept_couplings(),
         BATCHES.markers,
         f"{RESULTS}/summary.tsv",
         f"{RESULTS}/index.html",
