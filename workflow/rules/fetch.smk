@@ -30,7 +30,7 @@ rule fetch_query:
         runtime=30,
     params:
         cell=lambda w: f"uniprotkb:{PLAN.accession(w.protein)}",
-        base_urls=config["fetch"]["base_urls"],
+        base_urls=lambda w: mirrors(PLAN, f"uniprotkb:{PLAN.accession(w.protein)}"),
     script:
         "../scripts/fetch_query.py"
 
