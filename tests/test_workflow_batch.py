@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import gzip
 import json
 import os
 import re
@@ -296,6 +297,36 @@ def test_files_that_no_job_writes_are_told_and_are_no_inputs(folder):
         stream.write(">more\nACDEFGHIKLMNPQRS\n")
     after = told()
     assert [name for name in before if after[name] != before[name]] == ["p3", "p5"]
+
+
+def test_texts_of_structures(folder):
+    found = {"protein": "p2", "alignment": "p2.fasta", "structure": "pdb:2NRF;p2.pdb"}
+    rows = [{"protein": "p1", "alignment": "p1.fasta", "structure": "p1.pdb"}, found]
+    write_table(folder / "proteins.tsv", [*rows, {"protein": "p3", "alignment": "p3.fasta"}])
+    sizes = [os.stat(f"p{n}.pdb").st_size for n in (1, 2)]
+    batches = Batches.of(Plan.from_config(config_of()), True, False)
+    with pytest.raises(FileNotFoundError) as caught:
+        batches.texts("0000")
+    assert caught.value.filename in batches.inputs("0000")  # by which Snakemake knows that it is to come
+    os.makedirs("resources/structures")
+    Path("resources/structures/p2.cif.gz").write_bytes(gzip.compress(os.urandom(1000)))
+    assert batches.texts("0000") == [sizes[:1], [1000, sizes[1]]]
+    Path("resources/structures/p1.cif.gz").write_bytes(gzip.compress(os.urandom(9999)))
+    assert batches.texts("0000")[0] == [9999]
+    os.remove("resources/structures/p1.cif.gz")
+    os.remove("p1.pdb")
+    assert batches.texts("0000")[0] == [0]
+
+
+def test_a_batch_asks_for_the_memory_that_a_large_structure_takes(folder):
+    def asked():
+        done = snakemake(folder, "--dry-run", config=SMALL, check=0)
+        return max(int(found) for found in re.findall(r"rule run_batch:(?:\n .*)*?mem_mb=(\d+)", done.stdout))
+
+    before = asked()
+    with Path("p3.pdb").open("ab") as stream:
+        stream.truncate(200_000_000)
+    assert asked() > before + 25 * 200
 
 
 def test_results_of_own_jobs_stay_with_them(folder):

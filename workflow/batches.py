@@ -20,11 +20,13 @@ from typing import Any
 
 from data.errors import CovarionError
 from data.extent import alignment_extent
+from data.memory import text_size
 from data.store import load_json, save_json
 from data.table import ProteinRow
 from workflow.journal import NAME as JOURNAL
 from workflow.members import Task, is_local, member_tasks, outside_inputs
 from workflow.plan import Plan
+from workflow.structure_files import local_input
 
 FOLDER = "batches"
 _SIDE_BY_SIDE = 4  # batches that a few proteins are spread over, so that they use several cores
@@ -109,12 +111,42 @@ class Batches:
         with ThreadPoolExecutor(_LOOKERS) as pool:
             return list(pool.map(self._told, self.parts[part]))
 
+    def texts(self, part: str) -> list[list[int]]:
+        """Bytes of text of the structures of each member that has some, as far as they are here.
+
+        Raises
+        ------
+        FileNotFoundError
+            One is still to be fetched by another job; Snakemake then asks again when it is there.
+        """
+        members = [name for name in self.parts[part] if self.plan.row(name).structure]
+        with ThreadPoolExecutor(_LOOKERS) as pool:
+            return list(pool.map(self._texts, members))
+
+    def _texts(self, name: str) -> list[int]:
+        named = self.plan.row(name).structures
+        return [
+            # Of a file that the batch brings into its form, the one that was brought before may be another
+            max(map(_text_of, [path, *local_input(structure.cell)]))
+            if is_local(structure.cell)
+            else text_size(path)
+            for structure, path in zip(named, self.plan.structure_files(name), strict=True)
+        ]
+
     def _told(self, name: str) -> str:
         tasks = self.tasks(name)
         files = [path for path in outside_inputs(tasks) if not self._made(path)]
         stay = [task.outputs for task in tasks]  # couplings too, where they are kept
         text = "".join(task.key for task in tasks) + json.dumps([stay, [_mark(path) for path in files]])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _text_of(path: str) -> int:
+    """Bytes of text of a file of this machine; 0 where it cannot be read, which its stage says."""
+    try:
+        return text_size(path)
+    except OSError:
+        return 0
 
 
 def _mark(path: str) -> list[int]:

@@ -108,7 +108,11 @@ def mapping_mb(sizes: Sizes, structures: Iterable[str]) -> float:
     FileNotFoundError
         A file does not exist yet; Snakemake then asks again when it does.
     """
-    texts = [text_size(path) for path in structures]
+    return mapping_of_texts_mb(sizes, [text_size(path) for path in structures])
+
+
+def mapping_of_texts_mb(sizes: Sizes, texts: Sequence[int]) -> float:
+    """As `mapping_mb`, in structure files of so many bytes of text."""
     return _ROOM * max((structures_bytes(length, texts) for _, length in sizes), default=0) / 1e6
 
 

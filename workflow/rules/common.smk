@@ -195,13 +195,15 @@ def largest_members(part):
 
 
 def batch_memory(wildcards, attempt):
-    """Of the largest member: kernels and network stay in memory beside each other."""
+    """Of the largest member: kernels and network stay in memory beside each other and beside a structure."""
     sizes, methods = largest_members(wildcards.part), config["dca"]["methods"]
-    return needs.memory_mb(
-        needs.inference_mb(sizes, methods, nulls=config["dca"]["nulls"])
-        + needs.refinement_mb(sizes, *networks(PLAN.refiners)),
-        attempt,
-    )
+    mapped = [
+        needs.mapping_of_texts_mb(sizes[:1], texts)
+        for texts in BATCHES.texts(wildcards.part)
+    ]
+    inferred = needs.inference_mb(sizes, methods, nulls=config["dca"]["nulls"])
+    refined = needs.refinement_mb(sizes, *networks(PLAN.refiners))
+    return needs.memory_mb(max([inferred, *mapped]) + refined, attempt)
 
 
 def batch_time(wildcards, attempt, threads):
