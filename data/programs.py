@@ -49,9 +49,12 @@ class SearchSettings:
 
 
 def mmseqs(
-    sequence: str, database: Path, settings: SearchSettings, threads: int
+    sequence: str, database: Path, settings: SearchSettings, threads: int, limit: int = 0
 ) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     """Rows of an iterative MMseqs2 search as A3M, the query first, and how it went.
+
+    Where its arrays would take more than `limit` bytes it searches the database part by part; 0 is the memory
+    of the machine.
 
     Raises
     ------
@@ -67,7 +70,8 @@ def mmseqs(
         common = ["--threads", str(threads)]
         run_program(
             ["mmseqs", "search", "query", target, "found", "scratch", "-a", "1", "--max-seqs", "100000",
-             "--num-iterations", str(settings.iterations), "-e", repr(settings.evalue), *common],
+             "--num-iterations", str(settings.iterations), "-e", repr(settings.evalue),
+             "--split-memory-limit", f"{limit >> 20}M" if limit else "0", *common],
             folder,
         )  # fmt: skip
         wanted = ["--msa-format-mode", "5"]  # A3M

@@ -18,6 +18,7 @@ from data.msa import write_a3m
 from data.programs import SearchSettings, hhblits, mmseqs
 from data.query import protein_sequence
 from data.registry import SOURCES, find_local
+from data.search_memory import split_limit
 from data.store import save_json, sha256
 
 __all__ = ["PROGRAMS", "SearchSettings", "search"]
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 Rows = list[tuple[str, str]]
 # By the source's name: sequence, database, settings, threads -> A3M rows with the query first, and a report
-PROGRAMS: dict[str, Callable[[str, Path, SearchSettings, int], tuple[Rows, dict[str, Any]]]] = {
+PROGRAMS: dict[str, Callable[..., tuple[Rows, dict[str, Any]]]] = {
     "jackhmmer": jackhmmer,
     "mmseqs": mmseqs,
     "hhblits": hhblits,
@@ -40,6 +41,7 @@ def search(
     settings: SearchSettings | None = None,
     program: str = "jackhmmer",
     threads: int = 1,
+    memory: int | None = None,
 ) -> dict[str, Any]:
     """Search a database and write the alignment of what is found.
 
@@ -58,6 +60,9 @@ def search(
         One of `PROGRAMS`.
     threads : int
         Used by mmseqs and hhblits.
+    memory : int, optional
+        Bytes that the job was given, for mmseqs, which searches a large database part by part in less; what
+        is free otherwise.
 
     Returns
     -------
@@ -75,7 +80,8 @@ def search(
     sequence = protein_sequence(query)
     mark = find_local(SOURCES[program], str(database))
     start = time.monotonic()
-    rows, report = PROGRAMS[program](sequence, Path(database), settings, threads)
+    kept_to = {"limit": split_limit(database, threads, memory)} if program == "mmseqs" else {}
+    rows, report = PROGRAMS[program](sequence, Path(database), settings, threads, **kept_to)
     rows = _covering(rows, settings.min_coverage)
     if len(rows) == 1:
         raise AlignmentError(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 import subprocess
 import time
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from data_fixtures import write_text
 
+from data import search_memory
 from data.errors import AlignmentError, FetchError, TableError
 from data.msa import read_alignment
 from data.programs import SearchSettings, run_program, still_running
@@ -155,6 +157,20 @@ def test_a_program_that_fails_says_its_last_words(tmp_path, monkeypatch, caplog)
         run_program(["mmseqs", "a", "$(touch c)"], tmp_path)
     assert "all is well" in caplog.text
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mmseqs"]
+
+
+@pytest.mark.parametrize(("memory", "told"), [(None, 80_000), (8700, 6400), (10**9, 80_000), (100, 1171)])
+def test_mmseqs_is_told_the_memory_that_it_may_take(tmp_path, monkeypatch, caplog, memory, told):
+    """In MB, of a job's memory and of 100 GB that are free; the last is the least with which it begins."""
+    monkeypatch.setattr(search_memory, "available_bytes", lambda: (100_000_000_000, "free memory"))
+    stand_in(tmp_path, "exit 0")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    (tmp_path / "db.dbtype").write_bytes(bytes(4))
+    given = None if memory is None else memory * 1_000_000
+    with caplog.at_level(logging.INFO), pytest.raises(FetchError, match="wrote no alignment"):
+        search("MKVLWE", tmp_path / "db", tmp_path / "p.a3m.gz", program="mmseqs", memory=given)
+    (found,) = re.findall(r"mmseqs search .* --split-memory-limit (\d+)M", caplog.text)
+    assert int(found) == pytest.approx(told * 1e6 / 2**20, rel=0.05)
 
 
 def test_words_are_handed_over_as_they_are(tmp_path, monkeypatch, caplog):

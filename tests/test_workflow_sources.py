@@ -1,5 +1,6 @@
 """Rows of further sources in the real workflow, up to the alignment that the methods see."""
 
+import re
 import shutil
 
 import numpy as np
@@ -49,3 +50,15 @@ def test_a_row_that_the_folder_does_not_hold_fails_alone(tmp_path):
     assert failure["stage"] == "fetch_alignment"
     assert failure["problem"] == "no alignment of the folder has this query"
     assert "here.a3m (8 residues)" in failure["remedy"]
+
+
+def test_a_search_asks_for_memory_by_the_size_of_its_database(tmp_path):
+    def asked(residues):
+        for name, size in (("db", residues), ("db.index", residues // 20), ("db.dbtype", 4)):
+            with (tmp_path / name).open("wb") as stream:
+                stream.truncate(size)
+        done = snakemake(tmp_path, "--dry-run", "results/p/alignment.npz", check=0)
+        return int(re.search(r"rule search_alignment:(?:\n .*)*?mem_mb=(\d+)", done.stdout)[1])
+
+    write_table(tmp_path / "proteins.tsv", [{"protein": "p", "alignment": "mmseqs:db", "query": "MKVLWEAA"}])
+    assert asked(2_000_000_000) - asked(1_000_000_000) > 10_000

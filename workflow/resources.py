@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from data.errors import CovarionError
 from data.memory import structures_bytes, text_size
+from data.search_memory import search_bytes
 from data.store import open_arrays
 from dca.memory import CERTAIN, Uncertainty, predicted_bytes
 from nets.config import RefinerConfig
@@ -69,6 +70,11 @@ def memory_mb(size: float, attempt: int = 1) -> int:
 def minutes(seconds: float, attempt: int = 1) -> int:
     """Minutes to ask for, ten at least: queues and slow file systems take their part."""
     return math.ceil(attempt * max(10.0, 5.0 + seconds / 60))
+
+
+def search_mb(program: str, database: str, threads: int = 1) -> float:
+    """Memory of a search of a local database, by the sizes of its files, MB."""
+    return search_bytes(program, database, threads) / 1e6
 
 
 def inference_mb(sizes: Sizes, methods: Iterable[str], threads: int = 1, nulls: int = 0) -> float:

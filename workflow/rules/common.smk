@@ -6,6 +6,7 @@ import os
 import re
 
 from data.errors import CovarionError
+from data.registry import parse_cell
 from data.table import NAME, RESERVED
 from snakemake.exceptions import WorkflowError
 from workflow import resources as needs
@@ -108,6 +109,12 @@ def sizes_of(input):
     return needs.alignment_sizes(
         path for path in input if path.endswith("alignment.npz")
     )
+
+
+def search_memory(wildcards, attempt, threads):
+    """By the files of the database: the input is a small one of them."""
+    program, database = parse_cell(PLAN.row(wildcards.protein).alignment)
+    return needs.memory_mb(needs.search_mb(program, database, threads), attempt)
 
 
 def inference_memory(wildcards, input, attempt, threads):

@@ -52,7 +52,7 @@ rule search_alignment:
         "../envs/fetch.yaml"
     threads: lambda w: PLAN.search_threads(w.protein)
     resources:
-        mem_mb=megabytes(1000, 4),
+        mem_mb=search_memory,
         runtime=600,
     params:
         cell=lambda w: PLAN.row(w.protein).alignment,

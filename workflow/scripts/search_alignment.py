@@ -13,4 +13,5 @@ with stage(snakemake):
         SearchSettings(**snakemake.params.settings),
         program,
         snakemake.threads,
+        snakemake.resources.mem_mb * 1_000_000,
     )
