@@ -140,7 +140,13 @@ def _training_arguments(words: list[str]) -> argparse.Namespace:
         "Started by torchrun, all processes train together.",
     )
     parser.add_argument("manifest", help="manifest.json of the data set")
-    parser.add_argument("-o", "--output", required=True, metavar="weights.safetensors")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="weights.safetensors",
+        help="in the folder of the run, with its checkpoint and history; of another name, theirs follow it",
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -15,6 +15,7 @@ from nets.group import joined
 from nets.interrupt import Interrupt
 from nets.manifest import training_files
 from nets.shipped import find_weights
+from nets.state import RunFiles
 from nets.train import train_refiner
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,6 +101,7 @@ def train_in_processes(processes: int, manifest: str, out: str, **options: Any) 
     CovarionError
         A process failed or its time was up; the log, which their output is passed on to, says why.
     """
+    RunFiles.of(out)  # a name that no weights can have is told before any work
     if processes == 1:
         train_dataset(manifest, out, **options)
         return

@@ -1,7 +1,8 @@
-"""State of a training run in ``checkpoint.safetensors``: all that the next update depends on."""
+"""Files of a training run, and its state in one of them: all that the next update depends on."""
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,22 +10,70 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from data.errors import CovarionError
 from data.store import atomic_path, save_text
 
 if TYPE_CHECKING:
     from nets.train import Trainer
 
-CHECKPOINT = "checkpoint.safetensors"
+SUFFIX = ".safetensors"
+WEIGHTS, CHECKPOINT, HISTORY = "weights.safetensors", "checkpoint.safetensors", "history.tsv"
 
 logger = logging.getLogger(__name__)
 
 
-def write_state(folder: Path, trainer: "Trainer") -> None:
-    """Write the checkpoint and ``history.tsv``, each in one step: killed, the last whole ones stay.
+@dataclass(frozen=True)
+class RunFiles:
+    """What a training run writes; runs with weights of other names may share a folder.
+
+    Attributes
+    ----------
+    weights : path
+        Named ``weights.safetensors``, checkpoint and history are ``checkpoint.safetensors`` and
+        ``history.tsv`` beside it; those of ``mine.safetensors`` have ``mine.`` in front.
+    """
+
+    weights: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """State that a stopped run goes on from."""
+        return self._beside(CHECKPOINT)
+
+    @property
+    def history(self) -> Path:
+        """Table of losses and tuning scores."""
+        return self._beside(HISTORY)
+
+    def _beside(self, name: str) -> Path:
+        own = "" if self.weights.name == WEIGHTS else f"{self.weights.stem}."
+        return self.weights.with_name(own + name)
+
+    @staticmethod
+    def of(out: str | Path) -> "RunFiles":
+        """Files of the run that writes the weights `out`.
+
+        Raises
+        ------
+        CovarionError
+            The name is none of weights, or one that a checkpoint has.
+        """
+        path = Path(out)
+        if path.suffix != SUFFIX or f".{path.name}".endswith(f".{CHECKPOINT}"):
+            raise CovarionError(
+                "weights cannot have this name",
+                value=out,
+                remedy=f"end it with {SUFFIX}, and not with {CHECKPOINT}: {WEIGHTS} in a folder of the run",
+            )
+        return RunFiles(path)
+
+
+def write_state(files: RunFiles, trainer: "Trainer") -> None:
+    """Write the checkpoint and the history, each in one step: killed, the last whole ones stay.
 
     Parameters
     ----------
-    folder : path
+    files : RunFiles
     trainer : Trainer
     """
     metadata = {
@@ -32,16 +81,16 @@ def write_state(folder: Path, trainer: "Trainer") -> None:
         "identity": trainer.identity,
         "history": json.dumps(trainer.history),
     }
-    with atomic_path(folder / CHECKPOINT) as temporary:
+    with atomic_path(files.checkpoint) as temporary:
         save_file(_tensors(trainer), temporary, metadata=metadata)
     names = list(dict.fromkeys(name for row in trainer.history for name in row))
     lines = ["\t".join(f"{row[n]:.6g}" if n in row else "" for n in names) for row in trainer.history]
-    save_text(folder / "history.tsv", "\n".join(["\t".join(names), *lines]) + "\n")
+    save_text(files.history, "\n".join(["\t".join(names), *lines]) + "\n")
 
 
-def read_state(folder: Path, trainer: "Trainer") -> None:
+def read_state(files: RunFiles, trainer: "Trainer") -> None:
     """Bring a trainer to the state of the checkpoint, if there is one of the same settings and examples."""
-    path = folder / CHECKPOINT
+    path = files.checkpoint
     if not path.exists():
         return
     with safe_open(path, framework="pt") as archive:

@@ -31,8 +31,8 @@ from nets.model import Pixels, Refiner
 from nets.networks import network_of
 from nets.relatives import families_file, families_of, known_families, merged
 from nets.shipped import find_weights
-from nets.state import CHECKPOINT, read_state, write_state
-from nets.steps import schedule, stacked
+from nets.state import WEIGHTS, RunFiles, read_state, write_state
+from nets.steps import parameter_groups, schedule, stacked
 from nets.triangle import skip_still_triangles
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Trainer:
     config : RefinerConfig
     settings : TrainConfig
     folder : path
-        Gets ``checkpoint.safetensors``, ``history.tsv`` and, at the end, ``weights.safetensors``.
+        Gets ``checkpoint.safetensors``, ``history.tsv`` and, at the end, weights.
     device : str
         ``cpu`` or ``cuda``.
     start : Loaded, optional
@@ -57,6 +57,8 @@ class Trainer:
         Threads that read crops ahead; the numbers do not depend on it.
     group : Group, optional
         Processes that train together, each of which makes a trainer; by default this one alone.
+    name : str
+        Of the weights; those of another name have files of their own in the folder (`nets.state.RunFiles`).
 
     Raises
     ------
@@ -75,6 +77,7 @@ class Trainer:
         start: Loaded | None = None,
         readers: int = 1,
         group: Group | None = None,
+        name: str = WEIGHTS,
     ):
         check_examples(examples, config.bin_edges)
         learned = [e for e in examples if e.split == "train"]
@@ -84,7 +87,8 @@ class Trainer:
         if not learned:
             raise CovarionError("nothing to train on", remedy="give at least one protein the split 'train'")
         self.config, self.settings, self.device = config, settings, torch.device(device)
-        self.folder, self.readers, self.group = Path(folder), readers, group or Group()
+        self.files = RunFiles.of(Path(folder) / name)
+        self.readers, self.group = readers, group or Group()
         self._check_shares()
         self._check_teacher(learned)
         self.identity = run_identity(config, settings, examples, start)
@@ -95,7 +99,8 @@ class Trainer:
             check_start(start, config, self.tuning)
             self.model.load_state_dict(grown(start.model.state_dict(), self.model.state_dict()))
         fused = True if self.device.type == "cuda" and settings.live_every else None
-        self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=settings.learning_rate, fused=fused)
+        groups = parameter_groups(self.model, settings.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.begun = {name: value.clone() for name, value in self.average.items()} if start else {}
         self.network: torch.nn.Module = self.model  # in a group, what averages its gradients
@@ -103,14 +108,6 @@ class Trainer:
         self.step = 0
         self.history: list[dict[str, float]] = []
         self.unread: list[tuple[int, torch.Tensor]] = []  # losses on a GPU and their rows of the history
-
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        vectors = [p for p in self.model.parameters() if p.ndim <= 1]
-        return [
-            {"params": matrices, "weight_decay": self.settings.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
 
     def _live_crops(self) -> LiveCrops:
         if self.group.size > 1:
@@ -309,7 +306,7 @@ class Trainer:
         """Write the checkpoint and the history, each in one step; in a group its first process does."""
         self._read_losses()
         if self.group.leads:
-            write_state(self.folder, self)
+            write_state(self.files, self)
 
     def resume(self) -> None:
         """Go on from the checkpoint of the same settings, where there is one.
@@ -319,7 +316,7 @@ class Trainer:
         CovarionError
             Processes of a group see different checkpoints.
         """
-        read_state(self.folder, self)
+        read_state(self.files, self)
         self.group.check_same(
             self.step,
             "the processes of a training run see different checkpoints",
@@ -327,15 +324,14 @@ class Trainer:
         )
 
     def finish(self, card: dict[str, Any]) -> Path:
-        """Calibrate on the tuning families and write ``weights.safetensors`` with its data card."""
-        path = self.folder / "weights.safetensors"
+        """Calibrate on the tuning families and write the weights with their data card."""
         model = self.averaged()
         chain = fit_chain(model, self.tuning, self.settings.chain)
         calibration = fit_calibration(model, self.tuning, chain)
         halves = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
         card = card | {"training": as_metadata(self.settings)}
-        save_weights(path, halves, self.config, calibration, card, chain)
-        return path
+        save_weights(self.files.weights, halves, self.config, calibration, card, chain)
+        return self.files.weights
 
 
 def train_refiner(
@@ -358,8 +354,8 @@ def train_refiner(
     files : sequence of dict
         Fields of :class:`nets.dataset.Example`.
     out : path
-        ``weights.safetensors`` in the folder of the run; the families that were learned from are listed
-        beside it, see `nets.relatives`.
+        Weights, ``weights.safetensors`` in the folder of the run or of another name with this ending; the
+        families that were learned from are listed beside it, see `nets.relatives`.
     model, settings : dict
         Fields of :class:`nets.config.RefinerConfig` and :class:`nets.config.TrainConfig`.
     start : str
@@ -376,18 +372,20 @@ def train_refiner(
     """
     limit = time.monotonic() + 60 * minutes if minutes else math.inf
     use_threads(threads)
+    written = RunFiles.of(out)
     begun, device = load_refiner(start) if start else None, choose_device(device)
     config = from_metadata(RefinerConfig, (as_metadata(begun.model.config) if begun else {}) | model)
     run = from_metadata(TrainConfig, settings)
     examples: list[Any] = [Example(**entry) for entry in files]
     if run.live_every:
         examples = [LiveExample.of(example, device, config.pair_maps) for example in examples]
-    trainer = Trainer(examples, config, run, folder := Path(out).parent, device, begun, readers, group)
+    place = written.weights.parent, device, begun, readers, group, written.weights.name
+    trainer = Trainer(examples, config, run, *place)
     with Interrupt() as interrupt:
         if not trainer.run(limit, lambda: interrupt.name):
             raise TrainingStopped(
                 f"training stopped after step {trainer.step} of {run.steps}, its state is saved",
-                file=folder / CHECKPOINT,
+                file=written.checkpoint,
                 value=interrupt.name or f"{minutes:g} minutes passed, or another process was stopped",
                 remedy="run it again: it goes on from there",
             )
@@ -396,5 +394,5 @@ def train_refiner(
         before = known_families(find_weights(start)) if start else []
         save_families(families_file(out), merged([*before, *families_of(examples)]))
         # Weights that are whole need no checkpoint: asked for again, they are trained again.
-        (folder / CHECKPOINT).unlink(missing_ok=True)  # none where no step was taken
+        written.checkpoint.unlink(missing_ok=True)  # none where no step was taken
     trainer.group.any(False)  # the others wait for the first

@@ -235,6 +235,11 @@ def test_a_failed_process_is_told_of_and_what_it_said_is_in_the_log(manifest, tm
     assert "multiple of 2" not in "".join(capfd.readouterr())
 
 
+def test_a_name_that_weights_cannot_have_is_told_before_processes_start(manifest, tmp_path):
+    with pytest.raises(CovarionError, match=r"cannot have this name.*end it with \.safetensors"):
+        train_in_processes(2, str(manifest), str(tmp_path / "weights"), model={}, settings={"steps": 1})
+
+
 # What a checkpoint belongs to
 
 

@@ -122,6 +122,37 @@ def test_the_rule_s_entry_point_writes_weights(examples, tmp_path):
     assert not (tmp_path / "checkpoint.safetensors").exists()  # whole weights need none
 
 
+def test_weights_have_the_name_that_was_asked_for(examples, tmp_path):
+    """Runs with names of their own share a folder: one leaves the files of the other alone."""
+    files, run = [vars(example) for example in examples], {"steps": 2, "batch": 1, "crop": 16}
+    for name in ("mine", "weights"):
+        out = tmp_path / f"{name}.safetensors"
+        train_refiner(files, str(out), {"channels": 8, "blocks": 1}, run, "cpu", 1)
+        assert load_refiner(str(out)).model.config.blocks == 1
+    of_mine = {"mine.safetensors", "mine.families.tsv", "mine.history.tsv"}
+    assert {path.name for path in tmp_path.iterdir()} == of_mine | {
+        "weights.safetensors", "weights.families.tsv", "history.tsv"
+    }  # fmt: skip
+
+
+def test_a_run_of_another_name_goes_on_from_its_own_checkpoint(examples, tmp_path):
+    Trainer(examples, MODEL, settings(steps=4), tmp_path, name="mine.safetensors").run()
+    assert (tmp_path / "mine.checkpoint.safetensors").is_file()
+    own, other = (Trainer(examples, MODEL, settings(steps=4), tmp_path, name=f"{n}.safetensors") for n in
+                  ("mine", "weights"))  # fmt: skip
+    own.resume()
+    other.resume()
+    assert own.step == 4
+    assert other.step == 0
+
+
+@pytest.mark.parametrize("name", ["weights", "w.npz", "checkpoint.safetensors", "a.checkpoint.safetensors"])
+def test_a_name_that_weights_cannot_have_is_refused(examples, tmp_path, name):
+    with pytest.raises(CovarionError, match="cannot have this name"):
+        train_refiner([vars(e) for e in examples], str(tmp_path / name), {}, {"steps": 1}, "cpu", 1)
+    assert not list(tmp_path.iterdir())
+
+
 def test_training_goes_on_from_weights(examples, tmp_path, caplog):
     first = Trainer(examples, MODEL, settings(steps=4), tmp_path / "first")
     first.run()
