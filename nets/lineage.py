@@ -8,7 +8,7 @@ import torch
 
 from data.errors import CovarionError
 from data.families import CLUSTER
-from nets.card import learned_clusters
+from nets.card import learned_clusters, learned_proteins
 from nets.checkpoint import Loaded
 from nets.config import RefinerConfig
 from nets.dataset import Example
@@ -17,7 +17,8 @@ from nets.dataset import Example
 def check_start(start: Loaded, config: RefinerConfig, tuning: Sequence[Example]) -> None:
     """Refuse to go on from weights of another shape, or that have seen a tuning family.
 
-    Further pair maps behind those of the start are not another shape.
+    Further pair maps behind those of the start are not another shape. Proteins are compared by name too: one
+    without a cluster in the table counts as a cluster of its own name, whatever cluster it was learned in.
 
     Raises
     ------
@@ -31,13 +32,14 @@ def check_start(start: Loaded, config: RefinerConfig, tuning: Sequence[Example])
             value=start.model.config,
             remedy="set train: model to the same; only pair_maps may be added",
         )
-    seen = learned_clusters(start.card)
-    if both := sorted({e.cluster for e in tuning} & seen):
+    both = {e.cluster for e in tuning} & learned_clusters(start.card)
+    both |= {e.protein.split("~")[0] for e in tuning} & learned_proteins(start.card)
+    if both:
         raise CovarionError(
             "the weights to start from have learned from tuning families",
             place=start.name,
-            value=", ".join(both),
-            remedy="tune on other clusters",
+            value=", ".join(sorted(both)),
+            remedy="tune on other proteins and clusters",
         )
 
 

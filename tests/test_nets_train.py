@@ -219,6 +219,15 @@ def test_a_start_that_cannot_be_used_is_refused(examples, tmp_path):
         Trainer(turned, MODEL, settings(), tmp_path, start=begun)
 
 
+def test_a_start_that_knows_a_tuning_protein_from_another_cluster_is_refused(examples, tmp_path):
+    first = Trainer(examples, MODEL, settings(steps=1), tmp_path / "first")
+    first.run()
+    begun = load_refiner(str(first.finish(data_card(examples))))
+    alone = [replace(examples[0], cluster="p0", split="tune"), *examples[1:4]]  # no cluster in the table
+    with pytest.raises(CovarionError, match="have learned from tuning families; found: p0"):
+        Trainer(alone, MODEL, settings(), tmp_path, start=begun)
+
+
 def test_shuffled_labels_teach_nothing_about_pairs(examples, tmp_path):
     """With its labels put on other pairs, what is learned cannot tell contacts from other pairs."""
     shuffled = []
