@@ -1,5 +1,6 @@
 """Settings of the refiner and of its training, carried inside every checkpoint."""
 
+import math
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
@@ -37,6 +38,28 @@ _BOUNDS = (
     ("channels", 1, 4096), ("blocks", 1, 1024), ("pool_every", 0, 1024), ("members", 1, 16),
     ("triangles", 0, 1024), ("quick_above", 0, 1_000_000),
 )  # fmt: skip
+_COUNT, _NUMBER = {"type": "integer", "minimum": 1}, {"type": "number", "minimum": 0}
+# What training accepts, in the words that workflow/schemas/config.schema.json has for `settings`
+TRAINING_BOUNDS: dict[str, dict[str, Any]] = {
+    "steps": {"type": "integer", "minimum": 0},
+    "batch": _COUNT,
+    "crop": {"type": "integer", "minimum": 8},
+    "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+    "weight_decay": _NUMBER,
+    "contact_weight": _NUMBER,
+    "average": _NUMBER | {"exclusiveMaximum": 1},
+    "precision": {"enum": ["float32", "bfloat16"]},
+    "evaluate_every": _COUNT,
+    "save_every": _COUNT,
+    "seed": {"type": "integer", "minimum": 0},
+    "fold_share": _NUMBER | {"maximum": 1},
+    "keep_start": _NUMBER | {"maximum": 1},
+    "micro_batch": _COUNT,
+    "teacher": {"enum": ["", *TEACHERS]},
+    "teacher_weight": _NUMBER | {"maximum": 1},
+    "chain": _NUMBER | {"maximum": 10},
+    "live_every": {"type": "integer", "minimum": 0},
+}
 
 
 @dataclass(frozen=True)
@@ -226,14 +249,40 @@ class TrainConfig:
     live_every: int = 0
 
     def __post_init__(self) -> None:
-        if self.teacher not in ("", *TEACHERS):
-            raise ValueError(f"teacher must be empty or {', '.join(TEACHERS)}, got {str(self.teacher)[:60]}")
-        if type(self.live_every) is not int or self.live_every < 0:
-            raise ValueError(f"live_every must be 0 or a whole number, got {str(self.live_every)[:60]}")
+        for name, bounds in TRAINING_BOUNDS.items():
+            value = getattr(self, name)
+            if not _within(value, bounds):
+                raise ValueError(f"{name} must be {_allowed(bounds)}, got {str(value)[:60]}")
         if self.live_every and (self.teacher or self.micro_batch > 1):
             raise ValueError("live_every goes with neither a teacher nor a micro_batch")
-        if not isinstance(self.teacher_weight, int | float) or not 0 <= self.teacher_weight <= 1:
-            raise ValueError(f"teacher_weight must be from 0 to 1, got {str(self.teacher_weight)[:60]}")
+
+
+def _within(value: Any, bounds: dict[str, Any]) -> bool:
+    """Whether a value is of the kind and in the range that words of a JSON schema describe."""
+    if "enum" in bounds:
+        return value in bounds["enum"]
+    if type(value) is not int and (bounds["type"] == "integer" or type(value) is not float):
+        return False  # nor is a bool a number, though Python has it so
+    return (
+        bounds.get("minimum", -math.inf) <= value <= bounds.get("maximum", math.inf)
+        and bounds.get("exclusiveMinimum", -math.inf) < value < bounds.get("exclusiveMaximum", math.inf)
+    )  # fmt: skip
+
+
+def _allowed(bounds: dict[str, Any]) -> str:
+    """The same in words."""
+    if "enum" in bounds:
+        return " or ".join(name or "empty" for name in bounds["enum"])
+    kind = "a whole number" if bounds["type"] == "integer" else "a number"
+    return ", ".join([kind, *(f"{said} {bounds[key]}" for key, said in _LIMITS.items() if key in bounds)])
+
+
+_LIMITS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
 
 
 def as_metadata(config: Any) -> dict[str, Any]:
@@ -242,11 +291,21 @@ def as_metadata(config: Any) -> dict[str, Any]:
 
 
 def from_metadata(kind: type, content: dict[str, Any]) -> Any:
-    """Settings object from :func:`as_metadata`; keys that this version does not know are an error."""
+    """Settings object from :func:`as_metadata` or a user's own; keys that are not known are an error."""
     if not isinstance(content, dict):
         raise ValueError(f"{kind.__name__} is no object of settings: {str(content)[:60]}")
     known = {f.name for f in fields(kind)}
     unknown = sorted(set(content) - known)
     if unknown:
-        raise ValueError(f"{kind.__name__} does not know {', '.join(unknown)}: written by another version")
+        raise ValueError(f"{kind.__name__} does not know {', '.join(unknown)}: {_reason(kind, unknown)}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+
+
+def _reason(kind: type, unknown: list[str]) -> str:
+    """Why settings may hold what this version does not know."""
+    other, said = (TrainConfig, "{}") if kind is RefinerConfig else (RefinerConfig, "model.{}")
+    if kind in (RefinerConfig, TrainConfig) and unknown[0] in {f.name for f in fields(other)}:
+        return (
+            f"that is a field of {other.__name__}, --set {said.format(unknown[0])}=VALUE on the command line"
+        )
+    return "misspelt, or written by another version"

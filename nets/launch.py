@@ -11,6 +11,7 @@ from typing import Any
 
 from data.errors import CovarionError, TrainingStopped
 from nets.checkpoint import choose_device
+from nets.config import TrainConfig, from_metadata
 from nets.group import joined
 from nets.interrupt import Interrupt
 from nets.manifest import training_files
@@ -61,9 +62,11 @@ def train_dataset(
     CovarionError
     """
     files, pair_maps = training_files(manifest, leave_out, settings.get("teacher", ""))
-    if list(model.get("pair_maps", pair_maps)) != pair_maps:
+    asked = model.get("pair_maps", pair_maps)
+    if not isinstance(asked, list | tuple) or list(asked) != pair_maps:
+        named = ", ".join(map(str, asked)) if isinstance(asked, list | tuple) else str(asked)
         raise CovarionError(
-            f"the network is to read the pair maps {', '.join(model['pair_maps'])}",
+            f"the network is to read the pair maps {named[:200]}",
             file=manifest,
             value=", ".join(pair_maps),
             remedy="write the data set with the same: train: model: pair_maps",
@@ -101,7 +104,8 @@ def train_in_processes(processes: int, manifest: str, out: str, **options: Any) 
     CovarionError
         A process failed or its time was up; the log, which their output is passed on to, says why.
     """
-    RunFiles.of(out)  # a name that no weights can have is told before any work
+    RunFiles.of(out)  # a name that no weights can have is told before any work, and so are wrong settings
+    from_metadata(TrainConfig, options.get("settings", {}))
     if processes == 1:
         train_dataset(manifest, out, **options)
         return
