@@ -75,6 +75,20 @@ class Group:
         if low != high:
             raise CovarionError(problem, value=f"{low} and {high}", remedy=remedy)
 
+    def check_shares(self, batch: int) -> None:
+        """Every process takes the same number of crops of a step, or the mean of gradients is another.
+
+        Raises
+        ------
+        CovarionError
+        """
+        if batch % self.size:
+            raise CovarionError(
+                "the crops of a step cannot be shared evenly",
+                value=f"batch {batch}, {self.size} processes",
+                remedy=f"make the batch a multiple of {self.size}",
+            )
+
     def _reduced(self, value: float, operation: dist.ReduceOp.RedOpType) -> torch.Tensor:
         number = torch.tensor(value, dtype=torch.float64, device=self.device)
         dist.all_reduce(number, operation)

@@ -1,4 +1,4 @@
-"""What a step of training takes: its learning rate, and its crops as batches."""
+"""What a step of training takes: its learning rate, its crops as batches; and what a run may not end in."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from data.errors import CovarionError
 from nets.model import Pixels
 
 
@@ -35,3 +36,36 @@ def stacked(crops: Sequence[tuple], most: int) -> Iterator[tuple]:
         labels = (torch.cat(found) for found in zip(*(found for _, *found in part), strict=True))
         yield Pixels.joined([pixels for pixels, *_ in part]), *labels
         begin = end
+
+
+def check_loss(row: dict[str, float]) -> None:
+    """Refuse to go on from a step of the history whose loss is no number: no later step mends the weights.
+
+    Raises
+    ------
+    CovarionError
+    """
+    if not math.isfinite(row["loss"]):
+        raise _diverged(f"loss {row['loss']} at step {row['step']:.0f}")
+
+
+def in_half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights in half precision, as files hold them.
+
+    Raises
+    ------
+    CovarionError
+        One is not finite, or too large for it: nothing reads such a file.
+    """
+    halves = {name: value.to(torch.float16) for name, value in state.items()}
+    if broken := [name for name, value in halves.items() if not bool(torch.isfinite(value).all())]:
+        raise _diverged(f"{len(broken)} of {len(halves)} tensors beyond half precision, first {broken[0]}")
+    return halves
+
+
+def _diverged(value: str) -> CovarionError:
+    return CovarionError(
+        "training has diverged, no weights are written",
+        value=value,
+        remedy="lower the learning rate (settings: learning_rate); with another one the run starts anew",
+    )

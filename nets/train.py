@@ -32,7 +32,7 @@ from nets.networks import network_of
 from nets.relatives import families_file, families_of, known_families, merged
 from nets.shipped import find_weights
 from nets.state import WEIGHTS, RunFiles, read_state, write_state
-from nets.steps import parameter_groups, schedule, stacked
+from nets.steps import check_loss, in_half, parameter_groups, schedule, stacked
 from nets.triangle import skip_still_triangles
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Trainer:
         self.config, self.settings, self.device = config, settings, torch.device(device)
         self.files = RunFiles.of(Path(folder) / name)
         self.readers, self.group = readers, group or Group()
-        self._check_shares()
+        self.group.check_shares(settings.batch)
         self._check_teacher(learned)
         self.identity = run_identity(config, settings, examples, start)
         torch.manual_seed(settings.seed)
@@ -133,16 +133,6 @@ class Trainer:
             return None
         half = self.settings.precision == "bfloat16"
         return CapturedStep(self.model, self.settings.contact_weight, half)
-
-    def _check_shares(self) -> None:
-        """Every process of a group takes the same number of crops, or the mean of gradients is another."""
-        batch, size = self.settings.batch, self.group.size
-        if batch % size:
-            raise CovarionError(
-                "the crops of a step cannot be shared evenly",
-                value=f"batch {batch}, {size} processes",
-                remedy=f"make the batch a multiple of {size}",
-            )
 
     def _check_teacher(self, learned: Sequence[Example]) -> None:
         if self.settings.teacher and not any(example.teacher for example in learned):
@@ -230,6 +220,7 @@ class Trainer:
         for loss in losses if not self.captured else []:  # only now, for the same reason
             mean += float(loss) / share
         self.history.append({"step": self.step, "loss": self.group.mean(mean)})
+        check_loss(self.history[-1])
 
     def _losses(
         self, pixels: Pixels, bins: torch.Tensor, soft: torch.Tensor | None = None, *, more: bool, share: int
@@ -287,6 +278,7 @@ class Trainer:
     def _read_losses(self) -> None:
         for row, loss in self.unread:
             self.history[row]["loss"] = float(loss)
+            check_loss(self.history[row])
         self.unread.clear()
 
     def averaged(self) -> Any:
@@ -324,11 +316,17 @@ class Trainer:
         )
 
     def finish(self, card: dict[str, Any]) -> Path:
-        """Calibrate on the tuning families and write the weights with their data card."""
+        """Calibrate on the tuning families and write the weights with their data card.
+
+        Raises
+        ------
+        CovarionError
+            The weights have diverged.
+        """
         model = self.averaged()
+        halves = in_half(model.state_dict())
         chain = fit_chain(model, self.tuning, self.settings.chain)
         calibration = fit_calibration(model, self.tuning, chain)
-        halves = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
         card = card | {"training": as_metadata(self.settings)}
         save_weights(self.files.weights, halves, self.config, calibration, card, chain)
         return self.files.weights

@@ -252,6 +252,27 @@ def test_shuffled_labels_teach_nothing_about_pairs(examples, tmp_path):
     assert found["shuffled"] == pytest.approx(1, abs=0.05)  # all pairs get the base rate
 
 
+@pytest.mark.parametrize(
+    ("steps", "said"), [(1, "tensors beyond half precision, first "), (8, "loss nan at step")]
+)
+def test_a_run_that_diverged_says_so_and_writes_no_weights(examples, tmp_path, steps, said):
+    out = tmp_path / "weights.safetensors"
+    run = {"steps": steps, "batch": 1, "crop": 16, "learning_rate": 1e20, "save_every": 1}
+    with pytest.raises(CovarionError, match=f"has diverged.*{said}.*lower the learning rate"):
+        train_refiner([vars(e) for e in examples], str(out), {"channels": 8, "blocks": 1}, run, "cpu", 1)
+    assert not out.exists()
+    assert (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_losses_that_were_left_on_a_device_are_looked_at_when_they_are_read(examples, tmp_path):
+    trainer = Trainer(examples, MODEL, settings(), tmp_path)
+    trainer.history.append({"step": 1, "loss": 0.0})
+    trainer.unread.append((0, torch.tensor(float("inf"))))
+    with pytest.raises(CovarionError, match="loss inf at step 1"):
+        trainer.save()
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
 def test_learning_rate_rises_then_falls():
     values = [schedule(step, 100) for step in range(100)]
     assert values[0] < values[4] == max(values)
