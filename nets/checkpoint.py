@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from data.errors import MapError
+from data.errors import CovarionError, MapError
 from data.limits import memory_bound, require_file
 from data.store import atomic_path, sha256
 from nets.card import acquaintance
@@ -81,27 +81,38 @@ def _sorted_header(content: bytes) -> bytes:
 
 
 def load_refiner(name: str, device: str = "cpu") -> Loaded:
-    """Open weights by name or path.
+    """Open weights by name or path, for a device of `choose_device`.
 
     Raises
     ------
     MapError
         The file is missing, is no safetensors file, was written by another version, or its tensors and
         settings do not fit each other.
+    CovarionError
+        The device cannot hold them.
     """
     path = find_weights(name)
     require_file(path, MapError)
     try:
         with memory_bound(path, MapError):
-            return _load(path, name, device)
+            loaded = _load(path, name)
     except (
         SafetensorError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
         RecursionError, RuntimeError, OSError,
     ) as error:  # fmt: skip
         raise unreadable(path, error) from error
+    try:  # apart from the reading: what a device says is no fault of the file
+        loaded.model.to(device)
+    except (RuntimeError, AssertionError) as error:  # the latter of a torch without CUDA
+        raise CovarionError(
+            f"the weights cannot be put on the device {device}",
+            value=str(error).partition("\n")[0][:200],
+            remedy=f"free its memory, or {_ON_CPU}",
+        ) from error
+    return loaded
 
 
-def _load(path: Path, name: str, device: str) -> Loaded:
+def _load(path: Path, name: str) -> Loaded:
     with safe_open(path, framework="pt", device="cpu") as archive:
         metadata = {key: json.loads(value) for key, value in (archive.metadata() or {}).items()}
         tensors = {key: archive.get_tensor(key).float() for key in archive.keys()}  # noqa: SIM118 (not a dict)
@@ -128,7 +139,7 @@ def _load(path: Path, name: str, device: str) -> Loaded:
     acquaintance(metadata["card"], "")  # a card that cannot be read is found here
     shown = path.stem if path.parent == PRETRAINED else str(name)
     chain = ChainPrior(**metadata["chain"]).checked(config.bins) if "chain" in metadata else None
-    return Loaded(model.to(device).eval(), calibration, metadata["card"], shown, sha256(path), chain)
+    return Loaded(model.eval(), calibration, metadata["card"], shown, sha256(path), chain)
 
 
 def _shape(tensors: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:
@@ -149,7 +160,27 @@ def digest(settings: Any) -> str:
 
 
 def choose_device(device: str) -> str:
-    """``auto`` becomes ``cuda`` where there is a CUDA device, else ``cpu``; other names stay."""
-    if device != "auto":
+    """``auto`` becomes ``cuda`` where there is a CUDA device, else ``cpu``; other names stay.
+
+    Raises
+    ------
+    CovarionError
+        A CUDA device was asked for by name and is not there.
+    """
+    if device == "cpu":
         return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if seen else "cpu"
+    place = torch.device(device)
+    if place.type == "cuda" and (place.index or 0) >= seen:
+        raise CovarionError(
+            f"the device {device} was asked for and is not there",
+            value=f"torch {torch.__version__} sees {seen} CUDA devices",
+            remedy="check that nvidia-smi lists the GPU, install torch for it with COVARION_TORCH=cuda make "
+            f"setup, or {_ON_CPU}",
+        )
+    return device
+
+
+_ON_CPU = "use the CPU (--device cpu, refine: device)"

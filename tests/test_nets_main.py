@@ -1,21 +1,27 @@
 """``python -m nets`` and the features behind it."""
 
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from training_fixtures import as_files, write_examples
 from workflow_fixtures import LENGTH, ROOT, family, write_family
 
+from data.errors import CovarionError
+from nets.checkpoint import choose_device, load_refiner
 from nets.features import SITE_CHANNELS, compute_features
+from nets.shards import write_shards
 
 
-def nets(*arguments):
+def nets(*arguments, environment=None):
     return subprocess.run(
         [sys.executable, "-m", "nets", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=ROOT,
+        env=os.environ | (environment or {}),
         timeout=300,
     )
 
@@ -79,6 +85,57 @@ def test_unknown_weights_are_named(tmp_path):
     done = nets(tmp_path / "p.fasta", "--weights", "nobody")
     assert done.returncode == 1
     assert "nobody" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["predict", "train"])
+def test_a_device_that_is_not_there_is_named_without_a_traceback(tmp_path, command):
+    write_family(tmp_path, "p")
+    words = {
+        "predict": [tmp_path / "p.fasta", "--weights", "covarion-1"],
+        "train": ["train", manifest_of_one(tmp_path), "-o", tmp_path / "weights.safetensors"],
+    }[command]
+    done = nets(*words, "--device", "cuda", environment={"CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 1
+    assert "the device cuda was asked for and is not there; found: torch" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def manifest_of_one(folder):
+    write_shards(as_files(write_examples(folder, count=2)), folder / "dataset")
+    return folder / "dataset/manifest.json"
+
+
+@pytest.mark.parametrize(("seen", "device"), [(0, "cuda"), (0, "cuda:0"), (2, "cuda:2")])
+def test_a_device_that_torch_does_not_see_is_refused(monkeypatch, seen, device):
+    gpus(monkeypatch, seen)
+    with pytest.raises(CovarionError, match=f"the device {device} was .* sees {seen} CUDA devices"):
+        choose_device(device)
+
+
+@pytest.mark.parametrize(
+    ("seen", "device", "found"),
+    [(0, "auto", "cpu"), (1, "auto", "cuda"), (2, "cuda:1", "cuda:1"), (0, "cpu", "cpu")],
+)
+def test_a_device_that_is_there_is_taken(monkeypatch, seen, device, found):
+    gpus(monkeypatch, seen)
+    assert choose_device(device) == found
+
+
+def gpus(monkeypatch, seen):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: seen > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: seen)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, AssertionError])
+def test_what_a_device_says_is_no_fault_of_the_weights(monkeypatch, kind):
+    def fails(model, device):
+        raise kind("no driver\nand more")
+
+    monkeypatch.setattr("torch.nn.Module.to", fails)
+    with pytest.raises(
+        CovarionError, match="cannot be put on the device cuda; found: no driver; remedy: free"
+    ):
+        load_refiner("covarion-1", "cuda")
 
 
 def test_features_do_not_depend_on_the_order_of_the_other_rows():
