@@ -186,7 +186,7 @@ def _run(path: str, options: argparse.Namespace) -> None:
     if options.out_dir:
         save_text(Path(options.out_dir, f"{_stem(path)}.tsv"), table)
     else:
-        _print(table)
+        print_table(table)
 
 
 def _maps(alignment: "Alignment", options: argparse.Namespace) -> dict[str, Any]:
@@ -317,7 +317,8 @@ def _table(query: str, maps: dict[str, Any], min_separation: int) -> str:
     return "".join(lines)
 
 
-def _print(table: str) -> None:
+def print_table(table: str) -> None:
+    """Print all of it; a reader that has had enough is no error."""
     try:
         sys.stdout.write(table)
         sys.stdout.flush()

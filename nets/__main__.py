@@ -62,10 +62,16 @@ def _arguments() -> argparse.Namespace:
 
 
 def _print_pairs(contact: np.ndarray, query: str, min_separation: int) -> None:
+    from dca.__main__ import print_table
+
     first, second = np.triu_indices(len(query), min_separation)
-    for k in np.argsort(-contact[first, second], kind="stable"):
-        i, j = first[k], second[k]
-        print(i + 1, j + 1, query[i], query[j], f"{contact[i, j]:.4f}", sep="\t")
+    order = np.argsort(-contact[first, second], kind="stable")
+    print_table(
+        "".join(
+            f"{i + 1}\t{j + 1}\t{query[i]}\t{query[j]}\t{contact[i, j]:.4f}\n"
+            for i, j in zip(first[order], second[order], strict=True)
+        )
+    )
 
 
 def _check_experts(given: list[str], channels: tuple[str, ...], weights: str) -> None:

@@ -15,10 +15,11 @@ from nets.features import SITE_CHANNELS, compute_features
 from nets.shards import write_shards
 
 
-def nets(*arguments, environment=None):
+def nets(*arguments, environment=None, stdout=subprocess.PIPE):
     return subprocess.run(
         [sys.executable, "-m", "nets", *map(str, arguments)],
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
         env=os.environ | (environment or {}),
@@ -45,6 +46,18 @@ def test_pairs_are_printed_best_first_and_the_map_is_whole(tmp_path):
     assert arrays["distance"].shape == (LENGTH, LENGTH, len(arrays["bin_edges"]) - 1)
     i, j = int(rows[0][0]) - 1, int(rows[0][1]) - 1
     assert contact[i, j] == pytest.approx(probabilities[0], abs=1e-4)
+
+
+def test_a_reader_that_has_had_enough_is_no_error(tmp_path):
+    write_family(tmp_path, "p")
+    read, write = os.pipe()
+    os.close(read)  # what `| head` leaves behind it
+    words = [tmp_path / "p.fasta", "--weights", "covarion-1", "-o", tmp_path / "map.npz"]
+    with os.fdopen(write, "w") as closed:
+        done = nets(*words, stdout=closed)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert (tmp_path / "map.npz").is_file()
 
 
 def test_several_weights_are_averaged(tmp_path):
