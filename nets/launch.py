@@ -17,7 +17,7 @@ from nets.interrupt import Interrupt
 from nets.manifest import training_files
 from nets.shipped import find_weights
 from nets.state import RunFiles
-from nets.train import train_refiner
+from nets.train import STOPPED, train_refiner
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -100,9 +100,9 @@ def train_in_processes(processes: int, manifest: str, out: str, **options: Any) 
     Raises
     ------
     TrainingStopped
-        A signal came first; the next call goes on from there.
+        A signal or the time came first; the next call goes on from there.
     CovarionError
-        A process failed or its time was up; the log, which their output is passed on to, says why.
+        A process failed; the log, which their output is passed on to, says why.
     """
     RunFiles.of(out)  # a name that no weights can have is told before any work, and so are wrong settings
     from_metadata(TrainConfig, options.get("settings", {}))
@@ -111,14 +111,15 @@ def train_in_processes(processes: int, manifest: str, out: str, **options: Any) 
         return
     words = _words(str(Path(manifest).resolve()), str(Path(out).resolve()), options)
     with Interrupt() as interrupt:
-        code = _launched([*_LAUNCHER, f"--nproc-per-node={processes}", *words], interrupt)
+        code, stopped = _launched([*_LAUNCHER, f"--nproc-per-node={processes}", *words], interrupt)
     if code == 0 and Path(out).is_file():
         return
-    kind = TrainingStopped if interrupt.name else CovarionError
+    kind = TrainingStopped if interrupt.name or stopped else CovarionError
+    told = "the time was up, or a process was stopped" if stopped else f"exit code {code}"
     raise kind(
         "training in several processes ended before its last step",
         file=Path(out).parent,
-        value=interrupt.name or f"exit code {code}",
+        value=interrupt.name or told,
         remedy="run it again: it goes on from the last checkpoint; the log holds what each process said",
     )
 
@@ -141,13 +142,21 @@ def _words(manifest: str, out: str, options: dict[str, Any]) -> list[str]:
     return words
 
 
-def _launched(command: list[str], interrupt: Interrupt) -> int:
-    """Run the launcher; a signal that comes meanwhile is passed on to it once. Its exit code."""
+def _launched(command: list[str], interrupt: Interrupt) -> tuple[int, bool]:
+    """Run the launcher; a signal that comes meanwhile is passed on to it once.
+
+    Returns
+    -------
+    int, bool
+        Its exit code, and whether a process said that it had stopped with its state saved: the launcher's own
+        code is 1 whatever theirs are.
+    """
     logger.info("%s", " ".join(command))
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as launcher:
-        reader = threading.Thread(target=_log_lines, args=(launcher.stdout,), daemon=True)
+        stopped = threading.Event()
+        reader = threading.Thread(target=_log_lines, args=(launcher.stdout, stopped), daemon=True)
         reader.start()
         passed_on, code = False, None
         while code is None:
@@ -158,10 +167,12 @@ def _launched(command: list[str], interrupt: Interrupt) -> int:
                     launcher.terminate()
                     passed_on = True
         reader.join(5)  # a process that outlives the launcher may hold the pipe: it is not waited for
-        return code
+        return code, stopped.is_set()
 
 
-def _log_lines(lines: Iterable[str]) -> None:
-    """Pass what processes say on to the log, which in a job is a file."""
+def _log_lines(lines: Iterable[str], stopped: threading.Event) -> None:
+    """Pass what processes say on to the log, which in a job is a file, and note when one says it stopped."""
     for line in lines:
+        if STOPPED in line:
+            stopped.set()
         logger.info("%s", line.rstrip("\n"))

@@ -35,6 +35,8 @@ from nets.state import WEIGHTS, RunFiles, read_state, write_state
 from nets.steps import check_loss, in_half, parameter_groups, schedule, stacked
 from nets.triangle import skip_still_triangles
 
+STOPPED = "training stopped after step"  # by this `nets.launch` knows what processes of a group say
+
 logger = logging.getLogger(__name__)
 
 
@@ -163,6 +165,7 @@ class Trainer:
             while self.step < last:
                 if self.group.any(time.monotonic() >= deadline or bool(interrupted())):
                     self.save()
+                    self.group.any(False)  # no process says that it stopped before the first has saved
                     break
                 self._update(self.live.at(self.step) if self.live else ahead.take())
                 self._look()
@@ -382,7 +385,7 @@ def train_refiner(
     with Interrupt() as interrupt:
         if not trainer.run(limit, lambda: interrupt.name):
             raise TrainingStopped(
-                f"training stopped after step {trainer.step} of {run.steps}, its state is saved",
+                f"{STOPPED} {trainer.step} of {run.steps}, its state is saved",
                 file=written.checkpoint,
                 value=interrupt.name or f"{minutes:g} minutes passed, or another process was stopped",
                 remedy="run it again: it goes on from there",

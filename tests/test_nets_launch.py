@@ -235,6 +235,28 @@ def test_a_failed_process_is_told_of_and_what_it_said_is_in_the_log(manifest, tm
     assert "multiple of 2" not in "".join(capfd.readouterr())
 
 
+def test_time_is_up_for_several_processes_as_for_one(manifest, tmp_path):
+    """Exit code 75 and a whole checkpoint, from which one process goes on."""
+    out = tmp_path / "weights.safetensors"
+    words = [
+        "--set=steps=3",
+        "--set=batch=2",
+        "--set=crop=20",
+        "--set=model.channels=8",
+        "--set=model.blocks=1",
+    ]
+    command = [sys.executable, "-m", "nets", "train", str(manifest), "-o", str(out), "--device=cpu", *words]
+    done = subprocess.run(
+        [*command, "--processes=2", "--minutes=1e-9"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 75, done.stderr
+    assert "ended before its last step; found: the time was up" in done.stderr
+    assert not out.exists()
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert "resumed at step 0" in again.stderr
+    assert out.is_file()
+
+
 def test_a_name_that_weights_cannot_have_is_told_before_processes_start(manifest, tmp_path):
     with pytest.raises(CovarionError, match=r"cannot have this name.*end it with \.safetensors"):
         train_in_processes(2, str(manifest), str(tmp_path / "weights"), model={}, settings={"steps": 1})
