@@ -68,12 +68,19 @@ class Mapped(Mapping[str, np.ndarray]):
         own = ((name, place) for name, place in self.places.items() if name.startswith(prefix))
         return {name.removeprefix(prefix): place.checksum for name, place in own}
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of an array, at no reading."""
+        return self._place_of(name).shape
+
+    def _place_of(self, name: str) -> Place:
         if name not in self.places:
             raise self.error(
                 "an array is missing", file=self.path, value=name, remedy="delete the file and run again"
             )
-        place = self.places[name]
+        return self.places[name]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        place = self._place_of(name)
         order = "F" if place.fortran else "C"
         size = math.prod(place.shape)
         try:

@@ -37,16 +37,14 @@ def tuning_scores(model: Refiner, examples: Sequence[Example]) -> dict[str, floa
     """
     seen: dict[str, Example] = {}
     for example in sorted(examples, key=lambda e: e.protein):
-        seen.setdefault(example.cluster, example)
+        if example.cluster not in seen and example.length <= LONGEST_LOOK:
+            seen[example.cluster] = example
     values: dict[str, list[float]] = {}
     for example in seen.values():
         for label, k in (("full", 0), ("shallow", -1)):
-            features, _ = example.read(k)
-            if features.length > LONGEST_LOOK:
-                continue
             logit, truth, separation = packed_contact_logits(model, example, k)
             for cut in (1, 5):
-                value = _long_precision(logit, truth, separation, features.length, cut)
+                value = _long_precision(logit, truth, separation, example.length, cut)
                 values.setdefault(f"{label}_L{cut}", []).append(value)
     return {name: float(np.nanmean(found)) for name, found in values.items()}
 

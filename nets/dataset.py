@@ -54,6 +54,11 @@ class Example:
     key: str = ""
     teacher: str = ""
 
+    @property
+    def length(self) -> int:
+        """Number of columns L, from the directory of the file: no array is read."""
+        return map_arrays(self.path).shape(array_name(self.key, "sites_0"))[0]
+
     def read(self, k: int) -> tuple[Features, np.ndarray]:
         """Features at depth number `k` (modulo the number there is) and the true bins."""
         return read_example(self.path, k, self.key)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from data.errors import CovarionError, MapError
-from nets.calibrate import _fit_logistic, _Sample, packed_contact_logits
+from nets.calibrate import _fit_logistic, _Sample, packed_contact_logits, tuning_scores
 from nets.card import acquaintance, learned_clusters
 from nets.checkpoint import _with_depth, load_refiner
 from nets.config import RefinerConfig, TrainConfig
@@ -250,6 +250,22 @@ def test_shuffled_labels_teach_nothing_about_pairs(examples, tmp_path):
         found[name] = probability[truth[far] == 1].mean() / probability.mean()
     assert found["true"] > 1.2  # contacts are told from other pairs
     assert found["shuffled"] == pytest.approx(1, abs=0.05)  # all pairs get the base rate
+
+
+def test_a_cluster_is_scored_by_its_first_member_that_is_short_enough(examples, tmp_path, monkeypatch):
+    longer = tmp_path / "long.npz"
+    tokens, distance = np.zeros((20, LENGTH + 1), np.int8), np.full((LENGTH + 1, LENGTH + 1), 6.0, np.float32)
+    write_example(longer, tokens, distance, np.random.default_rng(1), count=1)
+    long_one = Example("a", str(longer), "c4", "tune")
+    later = replace(examples[0], protein="q", cluster="c4")
+    model = Trainer(examples, MODEL, settings(), tmp_path).averaged()
+    monkeypatch.setattr("nets.calibrate.LONGEST_LOOK", LENGTH)
+    assert tuning_scores(model, [later, examples[4], long_one]) == tuning_scores(model, [examples[4]])
+    assert tuning_scores(model, [long_one]) == {}
+
+
+def test_the_length_of_an_example_is_that_of_its_features(examples):
+    assert examples[0].length == examples[0].read(0)[0].length == LENGTH
 
 
 @pytest.mark.parametrize(
