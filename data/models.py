@@ -111,13 +111,13 @@ def hide_uncertain(chain: "Chain", min_plddt: float = MIN_PLDDT) -> "Chain":
     """
     if not chain.model or chain.plddt is None:
         return chain
-    notes = list(chain.notes)
-    if np.nanmin(chain.plddt, initial=1) >= 0 and 0 < np.nanmax(chain.plddt, initial=0) <= 1:
-        chain = replace(chain, plddt=100 * chain.plddt)
+    plddt, notes = chain.plddt, list(chain.notes)
+    if np.nanmin(plddt, initial=1) >= 0 and 0 < np.nanmax(plddt, initial=0) <= 1:
+        plddt = 100 * plddt
         notes.append("predicted model: pLDDT between 0 and 1 in the file, read as shares of 100")
-    uncertain = ~(chain.plddt >= min_plddt)  # NaN is below
+    uncertain = np.asarray(~(plddt >= min_plddt))  # NaN is below
     hidden = int((uncertain & chain.resolved).sum())
     count = f"{hidden} of {len(uncertain)} residues"
     note = f"predicted model: {count} have a pLDDT below {min_plddt:g} and are unresolved"
     position = np.where(uncertain[:, None], np.float32(np.nan), chain.position)
-    return replace(chain, position=position, notes=[*notes, note])
+    return replace(chain, position=position, plddt=plddt, notes=[*notes, note])
