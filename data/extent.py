@@ -23,7 +23,8 @@ def alignment_extent(path: str | Path, largest: int) -> tuple[int, int] | None:
     Returns
     -------
     (N, L) or None
-        Number of rows and of the first row's match columns; None where the text is larger, or cannot be read.
+        Number of rows and of the first row's columns, or residues where these are more; None where the text is
+        larger, or cannot be read.
     """
     try:
         with open_bytes(path, AlignmentError) as stream:
@@ -50,5 +51,6 @@ def _fasta(text: bytes) -> tuple[int, int]:
     _, _, letters = text[first:end].partition(b"\n")
     letters = letters.replace(b"\n", b"")
     matches = letters.translate(None, _GAPS + b"abcdefghijklmnopqrstuvwxyz")
-    # A FASTA file in lower case has no match column by that: count what there is
-    return text.count(b"\n>") + 1, len(matches) or len(letters)
+    # What the first row has in insertions is a column where it is the query
+    residues = letters.translate(None, _GAPS + b"-")
+    return text.count(b"\n>") + 1, max(len(matches), len(residues))

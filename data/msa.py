@@ -290,7 +290,7 @@ def filter_alignment(
     told = residue.any(axis=0)
     rows = residue[:, told].mean(axis=1) >= min_coverage
     rows[0] = True
-    keep = told & (1 - residue[rows].mean(axis=0) <= max_column_gaps)
+    keep = told & ((~residue[rows]).mean(axis=0) <= max_column_gaps)
     kept, columns = np.flatnonzero(rows), np.flatnonzero(keep)
     distinct = kept[_distinct_rows(tokens[np.ix_(kept, columns)], max_identity)]
     chosen = distinct[_spread(len(distinct), max_sequences)]

@@ -328,17 +328,19 @@ def _structure_problems(structure: str, chain: str, directory: Path) -> list[str
 
 def _query_problems(row: dict[str, str], directory: Path) -> list[str]:
     """A search needs a sequence: letters, a FASTA file, or an accession that UniProt gives it for."""
+    query = row.get("query", "")
+    path = query_file(query, directory)
+    problems = _variable_problems("query", path) if path else []
     try:
         source = SOURCES[parse_cell(row.get("alignment", ""))[0]]
     except FetchError:
-        return []  # told already
-    if not source.needs_query:
-        return []
-    query = row.get("query", "")
+        return problems  # told already
+    if problems or not source.needs_query:
+        return problems
     wanted = "a search needs the query's sequence, the path of a FASTA file, or a UniProt accession"
     if not query:
         return [f"query: empty; {wanted}"]
-    known = uniprot_accession(query) or query_file(query, directory) or sequence_of(query).isalpha()
+    known = uniprot_accession(query) or path or sequence_of(query).isalpha()
     return [] if known else [f"query: {query!r} is neither a sequence nor a file nor an accession; {wanted}"]
 
 

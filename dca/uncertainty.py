@@ -149,7 +149,7 @@ def identity_clusters(tokens: np.ndarray, identity: float = 0.8) -> np.ndarray:
 
     Rows are taken in their order. Greedy (Li, Godzik 2006, Bioinformatics 22:1658) and not single linkage:
     in a large family single linkage chains most rows into one cluster. Identity is that of
-    `dca.weights.sequence_weights`, over all columns, the gap as a letter.
+    `dca.weights.sequence_weights`, over all columns but those of gaps alone, the gap as a letter.
 
     Parameters
     ----------

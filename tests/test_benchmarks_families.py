@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import homology, repeats
+from benchmarks import homology, kin, repeats
 from data.alphabet import decode
 from data.families import read_families
 from data.homology import Family
@@ -60,6 +60,27 @@ def test_kin_of_chains_is_told(folder, tmp_path):
     told = homology.kin_of_chains({row.protein: row for row in read_families(str(folder))}, chains)
     assert told.startswith("4 families, 2 chains\n- c (c): kin ")
     assert told.count("\n") == 2
+
+
+def test_families_with_kin_are_left_out(tmp_path, capsys):
+    head, rows = "protein\tmethod\trange\tcut\tprecision\tkin", []
+    told = {"a": ("none found", 0.2), "b": ("related", 0.4), "c": ("none found", 0.9)}
+    for name, (kin_word, value) in told.items():
+        for method, factor in (("plm", 0.5), ("refined", 1.0)):
+            rows += [f"{name}\t{method}\tlong\t{cut}\t{value * factor}\t{kin_word}" for cut in ("L/5", "L")]
+    (tmp_path / "s.tsv").write_text("\n".join([head, *rows, "d\tplm\tlong\tL\t\t"]) + "\n")
+    peers = [
+        f"{n}\t{m}\tlong\t{c}\t0.5" for n in "abc" for m in ("deepcov", "trrosetta") for c in ("L/5", "L")
+    ]
+    (tmp_path / "p.tsv").write_text("\n".join(["id\tmethod\trange\tcut\tprecision", *peers]) + "\n")
+    arguments = [str(tmp_path / "s.tsv"), "--peers", str(tmp_path / "p.tsv"), "--chains"]
+    assert kin.main([*arguments, "c"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| all | 3 | 0.250, 0.250 | 0.500, 0.500 | 0.500, 0.500 | 0.500, 0.500 |"
+    assert lines[3].endswith("| 2 | 0.275, 0.275 | 0.500, 0.500 | 0.500, 0.500 | 0.550, 0.550 |")
+    assert lines[4].endswith("| 1 | 0.100, 0.100 | 0.500, 0.500 | 0.500, 0.500 | 0.200, 0.200 |")
+    with pytest.raises(SystemExit, match="no refined map of z"):
+        kin.main([*arguments, "z"])
 
 
 def test_repeats_are_told(folder, capsys):

@@ -266,6 +266,14 @@ def test_residues_of_the_query_in_insertions_are_columns_of_gaps(tmp_path, caplo
     assert (part.query, part.columns.tolist()) == ("DEFGHI", [0, 1, 2, -1, -1, 3])
 
 
+def test_columns_with_just_the_share_of_gaps_that_is_allowed_stay(tmp_path):
+    rows = ["ACDE", *["ACDE"] * 6, *["-CDE"] * 3]  # 3 of 10: 1 - 0.7 would be more than 0.3
+    text = "".join(f">r{k}\n{row}\n" for k, row in enumerate(rows))
+    alignment = read_alignment(write_text(tmp_path / "f.a3m", text))
+    assert filter_alignment(alignment, max_column_gaps=0.3)[1]["max_column_gaps"]["columns_masked"] == 0
+    assert filter_alignment(alignment, max_column_gaps=0.29)[1]["max_column_gaps"]["columns_masked"] == 1
+
+
 def test_a_region_that_no_other_row_reaches_is_refused(tmp_path):
     text = ">t\nACDEFGHIKL\n>u\n-----GHIKL\n"
     alignment = read_alignment(write_text(tmp_path / "f.a3m", text))

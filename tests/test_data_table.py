@@ -203,10 +203,10 @@ def test_a_word_in_angle_brackets_would_be_a_variable_of_snakemake(folder, colum
     assert "P2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("column", ["alignment", "structure", "maps"])
+@pytest.mark.parametrize("column", ["alignment", "structure", "maps", "query"])
 def test_braces_would_be_a_wildcard_of_snakemake(folder, column):
-    (folder / "a{x}").write_text((folder / "a.fasta").read_text())
-    cell = "m=a{x}" if column == "maps" else "a{x}"
+    (folder / "a{x}.fasta").write_text((folder / "a.fasta").read_text())
+    cell = "m=a{x}.fasta" if column == "maps" else "a{x}.fasta"
     with pytest.raises(TableError, match=rf"line 2 .P1.: {column}: .*rename {{"):
         read(table(folder, row("P1", **{column: cell})))
 

@@ -406,7 +406,7 @@ def test_rows_come_back_as_they_were(folder):
     ("text", "found"),
     [
         (">a\nMKV-\n>b\nMkkKVL\n", (2, 4)),
-        (">a b\nMKab\nVL\n>b\nMKVL\n>c\nMKVL", (3, 4)),
+        (">a b\nMKab\nVL\n>b\nMKVL\n>c\nMKVL", (3, 6)),  # the query's insertion too
         ("# STOCKHOLM 1.0\n\na MKV.L\nb MKVVL\n//\n", (2, 5)),
         ("MKVLW\nMKVLF\n", (2, 5)),
         ("", None),

@@ -75,6 +75,7 @@ function update() {
   get("method-says").textContent = methods.get(state.method).label;
   fillTally();
   if (ready) fillTable();
+  state.read = null;
   inspect(state.pinned ?? scene.shown[0] ?? null); // opens on the best pair
   tell();
 }
@@ -239,7 +240,10 @@ function verdictMark(p) {
 
 function inspect(p) {
   const box = get("inspect");
-  if (p === null) return;
+  if (p === null) {
+    if (state.read === null) box.replaceChildren(element("p", "No pair lies in this range.", { class: "muted" }));
+    return;
+  }
   state.read = p;
   const [i, j] = [rowOf[p], columnOf[p]];
   const list = element("dl");
