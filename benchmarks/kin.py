@@ -1,9 +1,9 @@
 """Precision without the families of which remote kin was learned from: ours and the peers'.
 
-``python benchmarks/kin.py results/families/summary.tsv --chains PROTEIN ...`` prints mean long-range precision at
-L/5 and L over all proteins of a run that have a refined map, over those without the word ``related`` in the
-column ``kin``, and over those that are not named after ``--chains`` either: the families that find chains of
-simulated families (`benchmarks/homology.py --structures`).
+``python benchmarks/kin.py results/families/summary.tsv --chains PROTEIN ...`` prints mean long-range
+precision at L/5 and L over all proteins of a run that have a refined map, over those without the word
+``related`` in the column ``kin``, and over those that are not named after ``--chains`` either: the families
+that find chains of simulated families (`benchmarks/homology.py --structures`).
 """
 
 import argparse

@@ -23,8 +23,8 @@ def alignment_extent(path: str | Path, largest: int) -> tuple[int, int] | None:
     Returns
     -------
     (N, L) or None
-        Number of rows and of the first row's columns, or residues where these are more; None where the text is
-        larger, or cannot be read.
+        Number of rows and of the first row's columns, or residues where these are more; None where the text
+        is larger, or cannot be read.
     """
     try:
         with open_bytes(path, AlignmentError) as stream:

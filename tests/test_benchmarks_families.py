@@ -1,5 +1,7 @@
 """The benchmarks of kinship and repeats on a folder of made-up families."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -83,7 +85,8 @@ def test_families_with_kin_are_left_out(tmp_path, capsys):
         kin.main([*arguments, "z"])
 
 
-def test_repeats_are_told(folder, capsys):
+def test_repeats_are_told(folder, capsys, monkeypatch):
+    monkeypatch.setattr(logging, "disable", lambda _: None)  # it would be for all tests that follow
     assert repeats.main(["--folder", str(folder)]) == 0
     told = capsys.readouterr().out
     assert told.startswith("d: ")
