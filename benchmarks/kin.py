@@ -15,9 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from data.store import load_table  # noqa: E402
+from report.peers import COLUMNS, SUFFIX  # noqa: E402
 
 CUTS = ("L/5", "L")
-METHODS = ("plm", "deepcov (peer)", "trrosetta (peer)", "refined")
+METHODS = ("plm", f"deepcov{SUFFIX}", f"trrosetta{SUFFIX}", "refined")
 
 Found = dict[tuple[str, str, str], float]  # by protein, method and cut
 
@@ -27,9 +28,9 @@ def read(summary: str, peers: str) -> tuple[Found, set[str]]:
     columns = ("protein", "method", "range", "cut", "precision", "kin")
     rows = [row for row in load_table(summary, columns) if row["range"] == "long" and row["precision"]]
     found = {(row["protein"], row["method"], row["cut"]): float(row["precision"]) for row in rows}
-    for row in load_table(peers, ("id", "method", "range", "cut", "precision")):
+    for row in load_table(peers, COLUMNS):
         if row["range"] == "long":
-            found[row["id"], f"{row['method']} (peer)", row["cut"]] = float(row["precision"])
+            found[row["id"], row["method"] + SUFFIX, row["cut"]] = float(row["precision"])
     return found, {row["protein"] for row in rows if row["kin"] == "related"}
 
 

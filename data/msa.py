@@ -166,8 +166,8 @@ def read_alignment(
             remedy="name another row as query",
         )
     if lost := int((columns < 0).sum()):
-        words = "residues of query %r stand in insertions: columns of gaps"
-        log.warning(f"%s: %d {words}", path, lost, row.name[:60])
+        message = "%s: %d residues of query %r stand in insertions: columns of gaps"
+        log.warning(message, path, lost, row.name[:60])
     names, tokens, unknown = _fill_tokens(path, layout, index, columns, blocks, for_columns)
     _require_company(tokens, path, row.name, "name another row as query")
     return Alignment(names, tokens, text, row.name, columns, unknown, str(path), index)
